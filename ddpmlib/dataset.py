@@ -1,0 +1,207 @@
+"""One `.npy` of pictures with its parameters beside it, and the data sets that read it."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ddpmlib.preparation import Entry, Preparation, prepare
+from ddpmlib.spectrogram import SpectrogramParams
+from ddpmlib.storage import atomic_write, bucket_path, data_folder, fetch
+
+SPLITS = ("train", "validation")
+
+
+def build(
+    folder: str | Path, name: str, preparation: Preparation | None = None, workers: int = -1
+) -> Path:
+    """Folder of recordings -> `data/spectrograms/NAME.npy` and `NAME.json`; prints a summary.
+
+    The arrays of the single recordings stay in `data/spectrograms/NAME/`; building again does
+    only what is new.
+
+    Raises:
+        ValueError: a name with a folder in it, or no usable recording.
+        OSError: see `prepare`.
+    """
+    if not name or Path(name).name != name or name.startswith("."):
+        raise ValueError(f"name is {name!r}; needed: a plain name without folders, like my_voice")
+    preparation = preparation or Preparation()
+    folder_of_arrays = data_folder() / "spectrograms" / name
+    entries = prepare(folder, folder_of_arrays, preparation, workers)
+    print(summary(entries, preparation.params))
+    return combine(entries, folder_of_arrays, preparation)
+
+
+def combine(entries: list[Entry], arrays: Path, preparation: Preparation) -> Path:
+    """Join the arrays of `prepare` into one file `arrays.npy`, described by `arrays.json`.
+
+    Peak memory is that of one recording. Both files appear only when complete.
+
+    Raises:
+        ValueError: no usable recording among the entries.
+    """
+    used = [entry for entry in entries if entry.output]
+    if not used:
+        reasons = "; ".join(f"{e.file}: {e.reason}" for e in entries[:3])
+        raise ValueError(f"none of {len(entries)} recordings can be used ({reasons})")
+    params = preparation.params
+    shape = (sum(entry.pictures for entry in used), 1, params.n_mels, params.n_frames)
+    npy, sidecar = arrays.with_name(arrays.name + ".npy"), arrays.with_name(arrays.name + ".json")
+    files, row = [], 0
+    sidecar.unlink(missing_ok=True)  # never an old description beside new data
+    with atomic_write(npy) as temporary:
+        _reserve(temporary, shape)
+        joined = np.lib.format.open_memmap(temporary, "w+", dtype=np.float16, shape=shape)
+        for entry in used:
+            joined[row : row + entry.pictures] = np.load(arrays / entry.output, allow_pickle=False)
+            files.append(
+                {"file": entry.file, "split": entry.split, "first": row, "pictures": entry.pictures}
+            )
+            row += entry.pictures
+        joined.flush()
+        del joined
+    description = {
+        "params": params.to_dict(),
+        "shape": shape,
+        "overlap": preparation.overlap,
+        "augment": preparation.augment,
+        "files": files,
+        "skipped": [{"file": e.file, "reason": e.reason} for e in entries if e.reason],
+    }
+    with atomic_write(sidecar) as temporary:
+        temporary.write_text(json.dumps(description, indent=1, ensure_ascii=False), "utf-8")
+    return npy
+
+
+def summary(entries: list[Entry], params: SpectrogramParams) -> str:
+    """What became of the recordings, for people."""
+    used = [entry for entry in entries if entry.output]
+    pictures = {s: sum(e.pictures for e in used if e.split == s) for s in SPLITS}
+    lines = [
+        f"{len(used)} of {len(entries)} recordings used, "
+        f"{sum(e.seconds for e in used) / 60:.1f} minutes -> {pictures['train']} pictures to "
+        f"train and {pictures['validation']} to validate, {params.seconds:.2f} s each"
+    ]
+    if clipped := [e.file for e in used if e.clipped]:
+        lines.append(f"{len(clipped)} clipped, e.g. {clipped[0]}")
+    skipped = [e for e in entries if e.reason]
+    lines += [f"skipped {e.file}: {e.reason}" for e in skipped[:10]]
+    if len(skipped) > 10:
+        lines.append(f"... and {len(skipped) - 10} more skipped, all named in the manifest")
+    return "\n".join(lines)
+
+
+class SpectrogramSet(torch.utils.data.Dataset):
+    """Pictures (1, n_mels, n_frames) float32 in [-1, 1], read from a memory-mapped `.npy`.
+
+    Args:
+        path: `NAME.npy` with `NAME.json` beside it; or, with `params` given, an array
+            (N, 1, n_mels, n_frames) of values in 0...1 without one, as the original project wrote.
+        split: "train", "validation" or None for every picture.
+        params: the grid of an array that has no description.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: cut off, not pictures, or not what its description says.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        split: str | None = "train",
+        params: SpectrogramParams | None = None,
+    ):
+        if split not in (*SPLITS, None):
+            raise ValueError(f"split is {split!r}; needed: train, validation or None")
+        self.path = fetch(path)
+        self.pictures = _open_pictures(self.path)
+        sidecar = self.path.with_suffix(".json")
+        self.has_description = sidecar.is_file()
+        if self.has_description:
+            self._read_description(json.loads(sidecar.read_text("utf-8")), params)
+        else:
+            self._assume_original_format(params)
+        if (expected := self.params.image_size) != self.pictures.shape[2:]:
+            raise ValueError(
+                f"{self.path} holds pictures of {self.pictures.shape[2:]}; "
+                f"its parameters say {expected}"
+            )
+        spans = [f for f in self.files if split in (f["split"], None)]
+        rows = [np.arange(f["first"], f["first"] + f["pictures"]) for f in spans]
+        self.rows = np.concatenate([np.arange(0), *rows])
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> torch.Tensor:
+        picture = torch.from_numpy(self.pictures[self.rows[index]].astype(np.float32))
+        return picture if self.has_description else picture * 2 - 1
+
+    def source(self, index: int) -> str:
+        """File name of the recording that a picture was cut from."""
+        row = self.rows[index]
+        spans = (f for f in self.files if f["first"] <= row < f["first"] + f["pictures"])
+        return next(spans)["file"]
+
+    def _read_description(self, description: dict, params: SpectrogramParams | None) -> None:
+        self.params = SpectrogramParams.from_dict(description["params"])
+        self.files = description["files"]
+        if params is not None:
+            self.params.check_same(params, self.path.name, "the parameters given")
+        if tuple(description["shape"]) != self.pictures.shape:
+            raise ValueError(
+                f"{self.path} has shape {self.pictures.shape}; its description says "
+                f"{tuple(description['shape'])}: build it again"
+            )
+
+    def _assume_original_format(self, params: SpectrogramParams | None) -> None:
+        if params is None:
+            raise ValueError(
+                f"{self.path} has no {self.path.stem}.json beside it; give params=SpectrogramParams"
+                "(...) if it holds values in 0...1 made with them"
+            )
+        first = self.pictures[:64]
+        if not (first.min() >= 0 and first.max() <= 1):
+            raise ValueError(
+                f"{self.path} holds values from {first.min():g} to {first.max():g}; without a "
+                "description they must lie in 0...1"
+            )
+        self.params = params
+        # Copies of one recording lie side by side there: one block at the end leaks least.
+        total = len(self.pictures)
+        train = total - total // 10
+        self.files = [
+            {"file": self.path.name, "split": "train", "first": 0, "pictures": train},
+            {"file": self.path.name, "split": SPLITS[1], "first": train, "pictures": total - train},
+        ]
+
+
+class GCPSpectrogramSet(SpectrogramSet):
+    """A `SpectrogramSet` whose file lies in a Google Cloud Storage bucket."""
+
+    def __init__(self, file_name: str, bucket_name: str, **options):
+        super().__init__(bucket_path(bucket_name, file_name), **options)
+
+
+def _open_pictures(path: Path) -> np.ndarray:
+    try:
+        pictures = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (ValueError, EOFError, OSError) as error:
+        raise ValueError(f"{path} is not a whole .npy of numbers: {error}") from error
+    if pictures.ndim != 4 or pictures.shape[1] != 1 or pictures.dtype.kind != "f":
+        raise ValueError(
+            f"{path} holds {pictures.dtype} of shape {pictures.shape}; "
+            "needed: floats of shape (N, 1, n_mels, n_frames)"
+        )
+    return pictures
+
+
+def _reserve(path: Path, shape: tuple[int, ...]) -> None:
+    """Claim the disk space now: a full disk under a memory map would kill the process later."""
+    import os
+
+    with path.open("r+b") as stream:
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(stream.fileno(), 0, 2 * int(np.prod(shape)) + 1024)

@@ -1,0 +1,106 @@
+"""Where things lie: one place that turns a path argument into a local file, and back.
+
+A path is a local path or `gs://bucket/name`. Buckets are refused with a clear sentence for now;
+every caller already comes through `fetch` and `publish`.
+"""
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+
+def data_folder() -> Path:
+    """The workbook's `data/`, seen from the current folder (top level or notebooks/).
+
+    Falls back to the folder beside this library, so that scripts may run from anywhere.
+    """
+    for here in (Path.cwd(), Path.cwd().parent):
+        if (here / "data" / "README.md").is_file():
+            return here / "data"
+    return Path(__file__).resolve().parents[1] / "data"
+
+
+def fetch(path: str | Path) -> Path:
+    """The local file or folder behind a path argument.
+
+    A relative path is looked for from the current folder, then in `data/`.
+
+    Raises:
+        FileNotFoundError: naming the path and the places looked at.
+        NotImplementedError: for gs:// paths.
+    """
+    _refuse_bucket(path)
+    path = Path(path).expanduser()
+    places = [path] if path.is_absolute() else [Path.cwd() / path, data_folder() / path]
+    for place in places:
+        if place.exists():
+            return place
+    raise FileNotFoundError(f"{path} does not exist; looked at {' and '.join(map(str, places))}")
+
+
+def publish(local: Path, destination: str | Path) -> None:
+    """Make a finished local file or folder visible under a gs:// destination.
+
+    Raises:
+        NotImplementedError: always, until buckets are supported.
+    """
+    _refuse_bucket(destination)
+    raise ValueError(f"destination {destination!s} of {local} is not a gs://bucket/name path")
+
+
+def bucket_path(bucket: str, name: str) -> str:
+    """gs:// path of an object in a bucket given with or without its gs:// prefix."""
+    return f"gs://{bucket.removeprefix('gs://').strip('/')}/{name}"
+
+
+def _refuse_bucket(path: str | Path) -> None:
+    if str(path).startswith("gs:/"):
+        raise NotImplementedError(
+            f"{path}: gs:// paths are not supported yet; copy the file into data/ and give its name"
+        )
+
+
+@contextlib.contextmanager
+def atomic_write(path: str | Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; rename it to `path` on success, delete it on failure.
+
+    Nobody ever sees half a file: the name appears only when the content is complete.
+
+    Raises:
+        OSError: no space, no permission: one sentence naming the final path.
+    """
+    path = Path(path)
+    try:
+        handle, temporary = tempfile.mkstemp(prefix=f".{path.name[:40]}.", dir=path.parent)
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+    os.close(handle)
+    temporary = Path(temporary)
+    try:
+        yield temporary
+        temporary.chmod(0o644)  # mkstemp makes files private to their owner
+        temporary.replace(path)
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def make_folder(path: str | Path) -> Path:
+    """Create a folder (and its parents) unless it exists.
+
+    Raises:
+        OSError: one sentence naming the folder.
+    """
+    path = Path(path)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+    return path
+
+
+def _cannot_write(path: Path, error: OSError) -> OSError:
+    return type(error)(error.errno, f"cannot write {path}: {error.strerror or error}")

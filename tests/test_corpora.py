@@ -1,0 +1,455 @@
+"""Fetching corpora: archives are served, and served badly, from 127.0.0.1; no network is needed."""
+
+import gzip
+import hashlib
+import io
+import random
+import re
+import tarfile
+import threading
+import wave
+import zipfile
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from ddpmlib import corpora
+from ddpmlib.corpora import ATTRIBUTION, CORPORA, Corpus, CorpusError, fetch_corpus, main
+
+WAVS = ("a", "b", "c")
+
+
+def wav_bytes(seed: int, seconds: float = 4.0) -> bytes:
+    """Noise, so that it does not compress and the archive is several download chunks long."""
+    buffer = io.BytesIO()
+    with wave.open(buffer, "wb") as sound:
+        sound.setparams((1, 2, 16000, 0, "NONE", ""))
+        sound.writeframes(random.Random(seed).randbytes(int(seconds * 16000) * 2))
+    return buffer.getvalue()
+
+
+def members() -> dict[str, bytes]:
+    kept = {f"tiny-1.0/wavs/{name}.wav": wav_bytes(i) for i, name in enumerate(WAVS)}
+    text = {"tiny-1.0/metadata.csv": b"a|hello\nb|good\nc|day\n"}
+    unwanted = {
+        "tiny-1.0/train.py": b"x",
+        "tiny-1.0/wavs/hum.wav": wav_bytes(9, 0.1),
+        "x.wav": b"x",
+    }
+    return kept | text | unwanted
+
+
+def tar_bytes(files: dict[str, bytes]) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
+        for name, content in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    return buffer.getvalue()
+
+
+def zip_bytes(files: dict[str, bytes]) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def served():
+    """A file server with faults: only `drop_after` bytes of each of the next `drops` replies, at
+    most `most` bytes a range, no ranges at all, or a fixed status; `ranges` and `encodings` hold
+    the headers of each request, `sent` the bytes of each body."""
+    state = SimpleNamespace(body=b"", with_ranges=True, drop_after=0, drops=0, status=0, most=0)
+    state.ranges, state.encodings, state.sent = [], [], []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            asked = self.headers.get("Range")
+            state.ranges.append(asked)
+            state.encodings.append(self.headers.get("Accept-Encoding"))
+            start = int(asked.removeprefix("bytes=").rstrip("-")) if asked else 0
+            body = state.body
+            if state.status:
+                return self.send_error(state.status)
+            if asked and state.with_ranges and start >= len(body):
+                self.send_response(416)
+                self.send_header("Content-Range", f"bytes */{len(body)}")
+                self.send_header("Content-Length", "0")
+                return self.end_headers()
+            if asked and state.with_ranges:
+                self.send_response(206)
+                stop = min(len(body), start + (state.most or len(body)))
+                self.send_header("Content-Range", f"bytes {start}-{stop - 1}/{len(body)}")
+                body = body[start:stop]
+            else:
+                self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            if state.drops:
+                state.drops -= 1
+                body = body[: state.drop_after]
+            state.sent.append(len(body))
+            self.wfile.write(body)  # HTTP/1.0: the connection is closed behind it
+
+        def log_message(self, *_):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    state.url = f"http://127.0.0.1:{server.server_port}/tiny-1.0.tar.gz"
+    yield state
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture(autouse=True)
+def no_waiting(monkeypatch):
+    monkeypatch.setattr(corpora, "WAITS", (0, 0, 0))
+
+
+@pytest.fixture
+def tiny(served, monkeypatch):
+    """Put `tiny` into the table: call it with the archive to serve."""
+
+    def put(body: bytes, **fields) -> Corpus:
+        served.body = body
+        corpus = Corpus(
+            "tiny", "Three sounds of noise.", served.url, hashlib.sha256(body).hexdigest(),
+            "Nobody", "CC0-1.0", "https://creativecommons.org/publicdomain/zero/1.0/",
+            texts="metadata.csv", left_out="*/hum.wav", subfolder="tiny-1.0",
+        )  # fmt: skip
+        corpus = replace(corpus, **fields)
+        monkeypatch.setitem(CORPORA, "tiny", corpus)
+        return corpus
+
+    return put
+
+
+def tree(folder: Path) -> set[str]:
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+
+
+COMPLETE = {ATTRIBUTION, "metadata.csv", *(f"wavs/{name}.wav" for name in WAVS)}
+
+
+@pytest.mark.parametrize("pack", [tar_bytes, zip_bytes])
+def test_full_download_keeps_what_is_wanted_and_deletes_the_archive(pack, tiny, tmp_path):
+    tiny(pack(members()))
+    folder = fetch_corpus("tiny", tmp_path / "new" / "corpora")
+    assert folder == tmp_path / "new" / "corpora" / "tiny"
+    assert tree(folder.parent) == {f"tiny/{name}" for name in COMPLETE}
+    assert (folder / "wavs/b.wav").read_bytes() == wav_bytes(1)
+
+
+def test_attribution_names_author_licence_source_and_changes(tiny, served, tmp_path):
+    tiny(tar_bytes(members()))
+    text = (fetch_corpus("tiny", tmp_path) / ATTRIBUTION).read_text()
+    for needed in ("Nobody", "CC0-1.0", "publicdomain/zero", served.url, "hum.wav"):
+        assert needed in text
+
+
+def test_complete_corpus_is_not_asked_for_again(tiny, served, tmp_path):
+    tiny(tar_bytes(members()))
+    assert fetch_corpus("tiny", tmp_path) == fetch_corpus("tiny", str(tmp_path))
+    assert len(served.ranges) == 1
+
+
+def test_dropped_connection_is_resumed_without_fetching_twice(tiny, served, tmp_path):
+    body = tar_bytes(members())
+    tiny(body)
+    served.drops, served.drop_after = 1, len(body) // 2
+    assert tree(fetch_corpus("tiny", tmp_path)) == COMPLETE
+    first, second = served.ranges
+    assert first is None
+    start = int(re.fullmatch(r"bytes=(\d+)-", second)[1])
+    assert len(body) // 2 - corpora.CHUNK <= start <= len(body) // 2
+    assert start > 0
+    assert served.sent[1] == len(body) - start
+
+
+def test_server_that_sends_a_range_in_portions_is_asked_for_the_rest(tiny, served, tmp_path):
+    body = tar_bytes(members())
+    tiny(body)
+    served.drops, served.drop_after, served.most = 1, len(body) // 2, len(body) // 3
+    assert tree(fetch_corpus("tiny", tmp_path)) == COMPLETE
+    assert len(served.ranges) == 3
+
+
+def test_file_is_asked_for_uncompressed(tiny, served, tmp_path):
+    tiny(tar_bytes(members()))
+    fetch_corpus("tiny", tmp_path)
+    assert served.encodings == ["identity"]
+
+
+def test_failed_download_says_so_keeps_the_part_and_the_next_run_resumes(tiny, served, tmp_path):
+    body = tar_bytes(members())
+    tiny(body)
+    served.drops, served.drop_after = len(corpora.WAITS), corpora.CHUNK
+    with pytest.raises(CorpusError) as caught:
+        fetch_corpus("tiny", tmp_path)
+    part = tmp_path / ".downloads" / "tiny-1.0.tar.gz.part"
+    kept = part.stat().st_size
+    assert 0 < kept < len(body)
+    assert part.read_bytes() == body[:kept]
+    for needed in (served.url, f"{kept} bytes", str(part), "resume"):
+        assert needed in str(caught.value)
+    assert not (tmp_path / "tiny").exists()
+    assert tree(fetch_corpus("tiny", tmp_path)) == COMPLETE
+    assert served.ranges[-1] == f"bytes={kept}-"
+
+
+def test_server_without_ranges_is_started_afresh(tiny, served, tmp_path):
+    body = tar_bytes(members())
+    tiny(body)
+    served.with_ranges, served.drops, served.drop_after = False, 1, len(body) // 2
+    assert tree(fetch_corpus("tiny", tmp_path)) == COMPLETE
+    assert served.ranges[1] is not None
+    assert served.sent[1] == len(body)
+
+
+@pytest.mark.parametrize("surplus", [b"", b"and more"])
+def test_part_as_long_as_the_file_is_used_and_a_longer_one_discarded(
+    surplus, tiny, served, tmp_path
+):
+    body = tar_bytes(members())
+    tiny(body)
+    (tmp_path / ".downloads").mkdir()
+    (tmp_path / ".downloads" / "tiny-1.0.tar.gz.part").write_bytes(body + surplus)
+    assert tree(fetch_corpus("tiny", tmp_path)) == COMPLETE
+    assert served.sent == ([len(body)] if surplus else [])
+
+
+@pytest.mark.parametrize(("status", "tries"), [(404, 1), (503, 3)])
+def test_refusal_is_final_and_a_server_fault_is_tried_again(status, tries, tiny, served, tmp_path):
+    tiny(tar_bytes(members()))
+    served.status = status
+    with pytest.raises(CorpusError, match=str(status)):
+        fetch_corpus("tiny", tmp_path)
+    assert len(served.ranges) == tries
+
+
+@pytest.mark.parametrize("kind", ["sha256", "md5"])
+def test_wrong_checksum_names_both_and_leaves_nothing(kind, tiny, served, tmp_path):
+    body = tar_bytes(members())
+    prefix = "" if kind == "sha256" else "md5:"
+    expected = hashlib.new(kind, b"other").hexdigest()
+    tiny(body, sha256=prefix + expected)
+    with pytest.raises(CorpusError) as caught:
+        fetch_corpus("tiny", tmp_path)
+    for needed in (expected, hashlib.new(kind, body).hexdigest()):
+        assert needed in str(caught.value)
+    assert tree(tmp_path) == set()
+    assert not (tmp_path / "tiny").exists()
+
+
+@pytest.mark.parametrize("pack", [tar_bytes, zip_bytes])
+@pytest.mark.parametrize("name", ["../evil.wav", "tiny-1.0/../../evil.wav", "/tmp/ddpm-evil.wav"])
+def test_path_leading_out_of_the_archive_is_refused(pack, name, tiny, tmp_path):
+    into = tmp_path / "corpora"
+    tiny(pack(members() | {name: wav_bytes(5, 0.1)}))
+    with pytest.raises(CorpusError, match=r"evil\.wav"):
+        fetch_corpus("tiny", into)
+    assert not (into / "tiny").exists()
+    assert not list(tmp_path.rglob("*.wav"))
+    assert not Path("/tmp/ddpm-evil.wav").exists()
+
+
+def test_links_and_dangerous_modes_in_an_archive_are_not_taken_over(tiny, tmp_path):
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
+        for name, target in (("wavs", str(outside)), ("link.wav", "wavs/a.wav")):
+            link = tarfile.TarInfo(f"tiny-1.0/{name}")
+            link.type, link.linkname = tarfile.SYMTYPE, target
+            archive.addfile(link)
+        member = tarfile.TarInfo("tiny-1.0/wavs/a.wav")
+        member.mode = 0o6777
+        archive.addfile(member, io.BytesIO())
+    tiny(buffer.getvalue())
+    folder = fetch_corpus("tiny", tmp_path / "corpora")
+    assert not list(outside.iterdir())
+    assert {path.name for path in folder.rglob("*")} == {ATTRIBUTION, "wavs", "a.wav"}
+    assert (folder / "wavs/a.wav").stat().st_mode & 0o6022 == 0
+
+
+def test_truncated_archive_leaves_no_corpus(tiny, tmp_path):
+    body = tar_bytes(members())
+    tiny(body[: len(body) // 2])  # its checksum is right: the publisher's file is broken
+    with pytest.raises(CorpusError, match="tiny"):
+        fetch_corpus("tiny", tmp_path)
+    assert not [path for path in tmp_path.iterdir() if path.name != ".downloads"]
+
+
+def test_interrupted_unpacking_leaves_no_corpus_and_the_download_is_reused(
+    tiny, served, tmp_path, monkeypatch
+):
+    tiny(tar_bytes(members()))
+    real, calls = tarfile.TarFile.extract, []
+
+    def extract(self, member, *args, **kwargs):
+        calls.append(member.name)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return real(self, member, *args, **kwargs)
+
+    monkeypatch.setattr(tarfile.TarFile, "extract", extract)
+    with pytest.raises(KeyboardInterrupt):
+        fetch_corpus("tiny", tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [".downloads"]
+    assert tree(fetch_corpus("tiny", tmp_path)) == COMPLETE
+    assert len(served.ranges) == 1
+
+
+def test_rest_of_a_killed_run_does_not_get_into_the_corpus(tiny, tmp_path):
+    tiny(tar_bytes(members()))
+    (tmp_path / ".tiny-unpacking" / "tiny-1.0").mkdir(parents=True)
+    (tmp_path / ".tiny-unpacking" / "tiny-1.0" / "half.wav").write_bytes(b"RIFF")
+    assert tree(fetch_corpus("tiny", tmp_path)) == COMPLETE
+
+
+def test_foreign_folder_of_that_name_is_left_alone(tiny, served, tmp_path):
+    tiny(tar_bytes(members()))
+    (tmp_path / "tiny").mkdir()
+    (tmp_path / "tiny" / "mine.wav").write_bytes(b"mine")
+    with pytest.raises(CorpusError, match="move it away"):
+        fetch_corpus("tiny", tmp_path)
+    assert tree(tmp_path) == {"tiny/mine.wav"}
+    assert not served.ranges
+
+
+def test_archive_without_the_recordings_is_an_error(tiny, tmp_path):
+    tiny(tar_bytes(members()), subfolder="tiny-2.0")
+    with pytest.raises(CorpusError, match=r"has no \*\.wav inside .tiny-2"):
+        fetch_corpus("tiny", tmp_path)
+    assert not (tmp_path / "tiny").exists()
+
+
+def test_unknown_name_lists_the_known_ones(tmp_path):
+    with pytest.raises(CorpusError) as caught:
+        fetch_corpus("ljspeach", tmp_path)
+    assert "ljspeach" in str(caught.value)
+    assert all(name in str(caught.value) for name in CORPORA)
+
+
+def test_folder_that_cannot_be_written_is_named(tiny, tmp_path):
+    tiny(tar_bytes(members()))
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(CorpusError, match="writable") as caught:
+        fetch_corpus("tiny", tmp_path / "file")
+    assert str(tmp_path / "file") in str(caught.value)
+
+
+@pytest.fixture
+def installed(tiny, tmp_path):
+    """`tiny` as if installed by a Debian package, with its text list; downloading it would fail."""
+    package = tmp_path / "usr" / "share"
+    for name, content in members().items():
+        path = package / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    (package / "texts.txt.gz").write_bytes(gzip.compress(b"a: hello"))
+    tiny(
+        b"", sha256="0" * 64, debian_folder=str(package / "tiny-1.0"), subfolder="",
+        debian_text=str(package / "texts.txt.gz"),
+    )  # fmt: skip
+    return package / "tiny-1.0"
+
+
+def test_installed_debian_package_is_copied_not_downloaded(installed, served, tmp_path):
+    before = tree(installed)
+    folder = fetch_corpus("tiny", tmp_path / "corpora")
+    assert tree(folder) == COMPLETE - {"metadata.csv"} | {"texts.txt"}
+    assert (folder / "texts.txt").read_text() == "a: hello"
+    assert str(installed) in (folder / ATTRIBUTION).read_text()
+    assert not served.ranges
+    assert tree(installed) == before
+
+
+def test_interrupted_copy_leaves_no_corpus(installed, tmp_path, monkeypatch):
+    def copyfile(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(corpora.shutil, "copyfile", copyfile)
+    with pytest.raises(KeyboardInterrupt):
+        fetch_corpus("tiny", tmp_path / "corpora")
+    assert not list((tmp_path / "corpora").iterdir())
+
+
+def test_package_with_another_format_only_means_downloading(tiny, served, tmp_path):
+    (tmp_path / "sounds").mkdir()
+    (tmp_path / "sounds" / "hello.gsm").write_bytes(b"gsm")
+    tiny(tar_bytes(members()), debian_folder=str(tmp_path / "sounds"))
+    folder = fetch_corpus("tiny", tmp_path / "corpora")
+    assert tree(folder) == COMPLETE
+    assert len(served.ranges) == 1
+
+
+def test_command_line_prints_one_line(tiny, tmp_path, capsys):
+    tiny(tar_bytes(members()))
+    main(["--corpus", "tiny", "--into", str(tmp_path)])
+    (line,) = capsys.readouterr().out.splitlines()
+    for needed in (str(tmp_path / "tiny"), "3 audio files", "CC0-1.0", ATTRIBUTION):
+        assert needed in line
+
+
+def test_command_line_turns_failure_into_one_sentence(tiny, served, tmp_path, capsys):
+    tiny(tar_bytes(members()))
+    served.status = 404
+    with pytest.raises(SystemExit, match="404"):
+        main(["--corpus", "tiny", "--into", str(tmp_path)])
+    with pytest.raises(SystemExit):
+        main(["--corpus", "nope"])
+    assert "asterisk-en" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("corpus", CORPORA.values(), ids=list(CORPORA))
+def test_table_entry_is_well_formed(corpus):
+    assert CORPORA[corpus.name] is corpus
+    assert re.fullmatch("[a-z][a-z-]+", corpus.name)
+    assert corpus.url.startswith("https://")
+    assert corpus.licence_url.startswith("https://")
+    assert re.fullmatch("[0-9a-f]{64}|md5:[0-9a-f]{32}", corpus.sha256)
+    for needed in (corpus.licence, corpus.licence_url, corpus.authors, corpus.url, "Changes"):
+        assert needed
+        assert needed in corpus.attribution
+    example = corpus.audio.replace("*", "deep/er")
+    assert corpus.wants(example)
+    assert not corpus.wants("LICENSE")
+    assert not corpus.wants("a.py")
+
+
+def test_table_entries_do_not_share_checksums():
+    assert len({corpus.sha256 for corpus in CORPORA.values()}) == len(CORPORA)
+
+
+def test_asterisk_leaves_out_tones_but_keeps_speech():
+    wants = CORPORA["asterisk-en"].wants
+    assert wants("confbridge-leave-in.g722")
+    assert wants("confbridge-lock-in.g722")
+    assert wants("digits/5.g722")
+    assert wants("core-sounds-en.txt")
+    for name in ("silence/5", "beep", "beeperr", "confbridge-join", "tt-monkeys"):
+        assert not wants(f"{name}.g722")
+
+
+@pytest.mark.skipif(
+    not any(Path(CORPORA["asterisk-en"].debian_folder).rglob("*.g722")),
+    reason="Debian package asterisk-core-sounds-en-g722 is not installed",
+)
+def test_asterisk_english_from_the_installed_package(tmp_path, capsys):
+    main(["--corpus", "asterisk-en", "--into", str(tmp_path)])
+    folder = tmp_path / "asterisk-en"
+    sizes = [path.stat().st_size for path in folder.rglob("*.g722")]
+    assert len(sizes) > 500
+    assert f"{len(sizes)} audio files" in capsys.readouterr().out
+    assert sum(sizes) / 8000 / 60 > 20  # minutes; G.722 has 8000 bytes a second
+    assert "Allison Smith" in (folder / ATTRIBUTION).read_text()
