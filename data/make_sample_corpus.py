@@ -26,10 +26,11 @@ from hibari import Hibari
 from sentences import compose_sentences, distinct_words
 
 CORPUS = Path(__file__).parent / "sample_corpus"
-N_SENTENCES = 216
+N_SENTENCES = 176
 SEED = 1
-MIN_CHARS, MAX_CHARS = 54, 82  # spoken, about 3 to 4.5 seconds
+MIN_CHARS, MAX_CHARS = 62, 96
 MIN_DISTINCT_WORDS = 600
+SPEED = 0.84  # unhurried; most sentences then fill a picture of 4.1 seconds
 SAMPLE_RATE = 16_000  # Hz
 LEVEL = -23.0  # dBFS, root mean square of the whole clip
 MARGIN = 0.08  # seconds kept before the first and after the last sound
@@ -101,7 +102,7 @@ def set_level(audio: np.ndarray, level: float) -> np.ndarray:
 
 def speak(voice: Hibari, text: str, seed: int) -> np.ndarray:
     """Return the spoken text, mono at SAMPLE_RATE; the seed fixes the noise in the voice."""
-    audio = trim(voice(text, seed=seed), voice.sample_rate)
+    audio = trim(voice(text, speed=SPEED, seed=seed), voice.sample_rate)
     return set_level(soxr.resample(audio, voice.sample_rate, SAMPLE_RATE, quality="VHQ"), LEVEL)
 
 

@@ -74,8 +74,8 @@ def _asterisk(code: str, language: str, voice: str, licence: str, authors: str, 
 
 ALLISON = "Allison Smith (http://www.theivrvoice.com), financed by Digium, Inc."
 _TABLE = (
-    # SHA-256 of asterisk-core-sounds_1.6.1.orig-*-g722.tar.gz in Debian's signed source index;
-    # OpenWrt has the same for the upstream files. Authors, licences: Debian's copyright file.
+    # SHA-256 of asterisk-core-sounds_1.6.1.orig-*-g722.tar.gz in Debian's signed source index; a
+    # package feed for OpenWrt has the same for upstream. Authors, licences: Debian's copyright.
     _asterisk("en", "US English", "en_US_f_Allison", "by-sa", ALLISON,
               "59891033e764d9dffc5ccdd78e845a1c8ea6bed0b434128bb0199c63ef591770"),
     _asterisk("es", "Spanish", "es_MX_f_Allison", "by-sa", ALLISON,
