@@ -9,12 +9,35 @@ from pathlib import Path
 
 import numpy as np
 
-from ddpmlib.storage import fetch
+from ddpmlib.storage import atomic_write, fetch
 
 # What soundfile or PyAV (FFmpeg) decode and people have speech in; judged by the ending.
 ENDINGS = frozenset(
-    ".wav .flac .ogg .oga .opus .mp3 .aif .aiff .aifc .au .caf .w64 .rf64 "
-    ".m4a .mp4 .aac .webm .mka .mkv .wma .amr .g722 .3gp".split()
+    [
+        ".wav",
+        ".flac",
+        ".ogg",
+        ".oga",
+        ".opus",
+        ".mp3",
+        ".aif",
+        ".aiff",
+        ".aifc",
+        ".au",
+        ".caf",
+        ".w64",
+        ".rf64",
+        ".m4a",
+        ".mp4",
+        ".aac",
+        ".webm",
+        ".mka",
+        ".mkv",
+        ".wma",
+        ".amr",
+        ".g722",
+        ".3gp",
+    ]
 )
 MARGIN = 0.05  # seconds of background left around the trimmed speech
 FADE = 0.005  # seconds
@@ -109,7 +132,8 @@ def clean(samples: np.ndarray, sample_rate: int) -> np.ndarray:
     """
     import librosa
 
-    _, (start, end) = librosa.effects.trim(samples, top_db=TRIM_DB, frame_length=512, hop_length=128)
+    frames = {"frame_length": 512, "hop_length": 128}
+    _, (start, end) = librosa.effects.trim(samples, top_db=TRIM_DB, **frames)
     margin = int(MARGIN * sample_rate)
     samples = samples[max(0, start - margin) : end + margin]
     samples = samples * 10 ** ((LEVEL_DB - _db(samples)) / 20)
@@ -122,9 +146,9 @@ def clean(samples: np.ndarray, sample_rate: int) -> np.ndarray:
 
 
 def augmentations() -> Iterator[tuple[str, Callable[[np.ndarray, int], np.ndarray]]]:
-    """Yield (name, function(samples, sample_rate) -> samples) of the original's 20 augmentations.
+    """Yield (name, function(samples, sample_rate) -> samples): the original's 20 augmentations.
 
-    Ten time stretches with rates from 0.95 to 1.05, ten pitch shifts of -5...-1 and 1...5 semitones.
+    Ten time stretches by 0.95 ... 1.05, ten pitch shifts by -5 ... -1 and 1 ... 5 semitones.
     """
     import librosa
 
@@ -140,8 +164,16 @@ def augmentations() -> Iterator[tuple[str, Callable[[np.ndarray, int], np.ndarra
         )
 
 
+def save_wav(path: str | Path, samples: np.ndarray, sample_rate: int) -> None:
+    """Write (n,) samples as 16-bit mono wav; what lies outside [-1, 1] is clipped."""
+    import soundfile
+
+    with atomic_write(path) as temporary:
+        soundfile.write(temporary, np.clip(samples, -1, 1), sample_rate, "PCM_16", format="WAV")
+
+
 def _decode(path: Path) -> tuple[np.ndarray, int]:
-    """Samples (n, channels) float32 and rate; soundfile first, then PyAV for what it cannot read."""
+    """Samples (n, channels) float32 and rate, by soundfile or, where that fails, PyAV."""
     import soundfile
 
     if path.stat().st_size == 0:

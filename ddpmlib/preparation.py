@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from ddpmlib import audio
-from ddpmlib.spectrogram import SpectrogramParams, audio_to_image
+from ddpmlib.spectrogram import DEFAULT, SpectrogramParams, audio_to_image
 from ddpmlib.storage import atomic_write, make_folder
 
 MANIFEST = "manifest.jsonl"
@@ -24,7 +24,7 @@ MANIFEST = "manifest.jsonl"
 class Preparation:
     """How recordings become pictures, and which of them are kept for validation."""
 
-    params: SpectrogramParams = SpectrogramParams()
+    params: SpectrogramParams = DEFAULT
     overlap: float = 0.0  # share of a picture that the next one of a long recording repeats
     augment: bool = False  # 10 stretches and 10 pitch shifts of every training recording
     validation_share: float = 0.1  # of the recordings
@@ -117,7 +117,7 @@ def cut(image: np.ndarray, n_frames: int, overlap: float) -> np.ndarray:
     A short image is padded with silence at its end. A long one gives evenly spaced pictures that
     overlap by at least the share asked for, so that the last one ends where the image ends.
     """
-    n_mels, frames = image.shape
+    frames = image.shape[1]
     if frames <= n_frames:
         image = np.pad(image, ((0, 0), (0, n_frames - frames)), constant_values=-1)
         return image[None, None].astype(np.float16)

@@ -10,7 +10,7 @@ import numpy as np
 
 from ddpmlib.storage import atomic_write
 
-REFERENCE_DB = -10.0  # of the value +1, below a full-scale sine: the loudest bands of levelled speech
+REFERENCE_DB = -10.0  # of the value +1, re a full-scale sine: loudest bands of levelled speech
 PNG_GREYS = 255  # one grey step is top_db / 255, 0.3 dB
 
 
@@ -61,8 +61,8 @@ class SpectrogramParams:
         """
         if self.hop_length > self.n_fft // 2:
             raise ValueError(
-                f"hop_length {self.hop_length} is more than half of n_fft {self.n_fft}: the windows "
-                f"lose sound between them; use hop_length <= {self.n_fft // 2} or n_fft >= "
+                f"hop_length {self.hop_length} is more than half of n_fft {self.n_fft}: sound gets "
+                f"lost between windows; use hop_length <= {self.n_fft // 2} or n_fft >= "
                 f"{2 * self.hop_length}"
             )
         if self.hop_length > self.n_fft // 4:
@@ -73,11 +73,12 @@ class SpectrogramParams:
             )
 
     def check_same(self, other: "SpectrogramParams", ours: str, theirs: str) -> None:
-        """Raise ValueError naming each field that differs between two things called ours, theirs."""
+        """Raise ValueError naming each field that differs between things called ours, theirs."""
+        mine, yours = self.to_dict(), other.to_dict()
         differing = [
-            f"{f.name} is {getattr(self, f.name)} in {ours} but {getattr(other, f.name)} in {theirs}"
-            for f in dataclasses.fields(self)
-            if getattr(self, f.name) != getattr(other, f.name)
+            f"{name} is {value} in {ours} but {yours[name]} in {theirs}"
+            for name, value in mine.items()
+            if value != yours[name]
         ]
         if differing:
             raise ValueError("; ".join(differing))
@@ -97,9 +98,10 @@ class SpectrogramParams:
         return cls(**values)
 
 
+DEFAULT = SpectrogramParams()
 # Grids worth comparing; notebook 01 plays the same sentence through each.
 GRIDS = {
-    "default": SpectrogramParams(),
+    "default": DEFAULT,
     "80 mels": SpectrogramParams(22_050, 1024, 256, 80, 256, fmax=11_025.0),
     "12 s": SpectrogramParams(44_100, 8192, 2067, fmax=22_050.0),
     "12 s, original": SpectrogramParams(44_100, 2048, 2067, fmax=22_050.0),

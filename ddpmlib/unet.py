@@ -1,4 +1,4 @@
-"""The U-Net. `python -m ddpmlib.unet` checks shapes and prints size, operations, time and memory."""
+"""The U-Net. `python -m ddpmlib.unet` checks it and prints size, operations, time and memory."""
 
 import math
 from dataclasses import asdict, dataclass
@@ -40,8 +40,8 @@ class UNetConfig:
         if any(side < self.factor or side % self.factor for side in image_size):
             near = tuple(max(1, round(side / self.factor)) * self.factor for side in image_size)
             raise ValueError(
-                f"image_size {tuple(image_size)} cannot be halved {len(self.multipliers) - 1} times "
-                f"in patches of {self.patch}: both sides must be multiples of {self.factor}, "
+                f"image_size {tuple(image_size)} cannot be halved {len(self.multipliers) - 1} "
+                f"times in patches of {self.patch}: both sides must be multiples of {self.factor}, "
                 f"such as {near}"
             )
 

@@ -1,0 +1,100 @@
+"""What a training run is told, and what it tells while it runs."""
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+
+from ddpmlib.ddpm import PRECISIONS
+
+DEVICES = ("auto", "cpu", "cuda", "mps")
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """What a run does. The first nine mean what they meant in the original project."""
+
+    epochs: int = 100  # passes over the training pictures
+    batch_size: int = 16  # pictures a step, over all processes
+    image_size: tuple[int, int] = (64, 256)  # (n_mels, n_frames); must be that of the data
+    learning_rate: float = 4e-4  # of AdamW, after warm-up
+    device: str = "auto"  # auto, cpu, cuda or mps
+    dataset: str = "sample_corpus.npy"  # name of the data, for the record
+    bucket_name: str = ""  # bucket of the data; empty: local
+    result_bucket: str = ""  # bucket for samples and model; empty: local only
+    name: str = "DDPM_Unconditional256x"  # of the run and its folder
+    seed: int = 0  # of weights, order, noise and samples
+    max_minutes: float | None = None  # stop after this much training, resumed time included
+    noise_steps: int = 1000
+    schedule: str = "cosine"  # cosine or linear
+    target: str = "v"  # what the network predicts: v, eps or x0
+    ema_decay: float = 0.999  # of the averaged weights, reached by a warm-up
+    num_samples: int = 8  # pictures and sounds made at the end of an epoch
+    sample_every: int = 1  # epochs
+    checkpoint_minutes: float = 5.0  # between checkpoints inside a long epoch
+    warmup_steps: int = 100  # of the learning rate
+    clip_norm: float = 1.0  # of the gradient
+    precision: str = "auto"  # auto, bfloat16 or float32
+
+    def __post_init__(self):
+        object.__setattr__(self, "image_size", tuple(self.image_size))
+        for field in dataclasses.fields(self):
+            _check_type(field.name, getattr(self, field.name), field.type)
+        at_least = {"epochs": 1, "batch_size": 1, "sample_every": 1, "warmup_steps": 1}
+        for name, least in (at_least | {"num_samples": 0, "seed": 0}).items():
+            if getattr(self, name) < least:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must be at least {least}")
+        for name in ("learning_rate", "clip_norm", "checkpoint_minutes", "max_minutes"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise ValueError(f"{name} is {value}; it must be above 0")
+        if not 0 <= self.ema_decay < 1:
+            raise ValueError(f"ema_decay is {self.ema_decay}; it must be at least 0 and below 1")
+        if not self.name or Path(self.name).name != self.name:
+            raise ValueError(f"name is {self.name!r}; needed: a plain name without folders")
+        for name, known in (("device", DEVICES), ("precision", PRECISIONS)):
+            if getattr(self, name) not in known:
+                raise ValueError(f"{name} is {getattr(self, name)!r}; needed: {', '.join(known)}")
+
+    def to_dict(self) -> dict:
+        """Plain values for JSON."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_parameters(cls, parameters: dict) -> "TrainConfig":
+        """Read the parameters of a notebook; an unknown name raises TypeError naming it."""
+        known = {field.name for field in dataclasses.fields(cls)}
+        if unknown := sorted(set(parameters) - known):
+            raise TypeError(f"unknown parameter {unknown[0]!r}; known: {', '.join(sorted(known))}")
+        return cls(**parameters)
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What a callback sees after each step; `metrics` and `samples` only when an epoch ends."""
+
+    config: TrainConfig
+    epoch: int  # counted from 1
+    step: int  # counted from 1, over all epochs
+    share: float  # of the run, 0...1, by epochs or minutes, whichever ends first
+    minutes: float  # of training so far
+    loss: float  # of this step
+    metrics: dict | None = None  # the row of metrics.csv just written
+    samples: tuple[Path, ...] = ()  # PNG and wav files just written
+
+
+def _check_type(name: str, value, wanted) -> None:
+    """Raise TypeError unless a value is of the type its field declares; a whole number may be a
+    float's value, nothing else is converted."""
+    kinds = {
+        int: (int, "a whole number"),
+        float: (int | float, "a number"),
+        float | None: (int | float | None, "a number or None"),
+        str: (str, "a text"),
+        tuple[int, int]: (tuple, "two whole numbers [height, width]"),
+    }
+    kind, words = kinds[wanted]
+    good = isinstance(value, kind) and not isinstance(value, bool)
+    if wanted == tuple[int, int]:
+        good = good and len(value) == 2 and all(type(side) is int for side in value)
+    if not good:
+        raise TypeError(f"{name} is {value!r} ({type(value).__name__}); it must be {words}")

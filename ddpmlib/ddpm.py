@@ -1,0 +1,180 @@
+"""The trained thing: network, schedule, target and grid together; saved, loaded and sampled."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ddpmlib import diffusion
+from ddpmlib.spectrogram import DEFAULT, SpectrogramParams
+from ddpmlib.storage import atomic_write, fetch
+from ddpmlib.unet import UNet, UNetConfig
+
+WEIGHTS = "model.safetensors"
+VALIDATION_PICTURES = 256
+PRECISIONS = ("auto", "bfloat16", "float32")
+
+
+@dataclass
+class DDPM:
+    """A denoising diffusion model of pictures, with everything needed to turn them into sound."""
+
+    network: UNet
+    params: SpectrogramParams = DEFAULT
+    schedule: str = "cosine"
+    noise_steps: int = 1000
+    target: str = "v"
+
+    def __post_init__(self):
+        self.alpha_bar = diffusion.noise_schedule(self.schedule, self.noise_steps)
+        if self.target not in diffusion.TARGETS:
+            raise ValueError(f"target is {self.target!r}; needed: {', '.join(diffusion.TARGETS)}")
+        self.network.config.check_image_size(self.params.image_size)
+
+    @torch.inference_mode()
+    def sample(
+        self,
+        count: int,
+        sampler: str = "dpmpp_2m",
+        steps: int = 25,
+        seed: int = 0,
+        callback: diffusion.Callback | None = None,
+        batch_size: int = 16,
+        **options,
+    ) -> np.ndarray:
+        """Invent pictures.
+
+        Picture i depends on `seed` and i alone, not on how many are made, for the deterministic
+        samplers.
+
+        Args:
+            count: how many pictures.
+            sampler: "ddpm", "ddim" or "dpmpp_2m".
+            steps: looks of the network, 1 ... noise_steps.
+            callback: see `diffusion.Callback`; called for every batch.
+            options: passed to the sampler, such as eta for "ddim".
+
+        Returns:
+            (count, 1, n_mels, n_frames) float32 in [-1, 1].
+
+        Raises:
+            ValueError: unknown sampler, steps out of range, count below 1.
+        """
+        if sampler not in diffusion.SAMPLERS:
+            raise ValueError(f"sampler is {sampler!r}; needed: {', '.join(diffusion.SAMPLERS)}")
+        if count < 1:
+            raise ValueError(f"count is {count}; needed: at least 1")
+        timesteps = diffusion.sampling_timesteps(self.noise_steps, steps)
+        generator = torch.Generator().manual_seed(seed)
+        shape = (count, 1, *self.params.image_size)
+        noise = torch.cat([torch.randn((1, *shape[1:]), generator=generator) for _ in range(count)])
+        device = next(self.network.parameters()).device
+        pictures = []
+        for x_t in noise.split(batch_size):
+            x_0 = diffusion.SAMPLERS[sampler](
+                self.predict,
+                x_t.to(device),
+                self.alpha_bar,
+                self.target,
+                timesteps,
+                generator=generator,
+                callback=callback,
+                **options,
+            )
+            pictures.append(x_0.cpu())
+        return torch.cat(pictures).numpy()
+
+    @torch.inference_mode()
+    def loss_on(self, pictures: torch.utils.data.Dataset, batch_size: int = 16) -> float | None:
+        """Mean training loss on held-out pictures, with the same noise at every call.
+
+        Args:
+            pictures: items (1, n_mels, n_frames); of more than VALIDATION_PICTURES, an evenly
+                spread part is used.
+
+        Returns:
+            None when there are no pictures.
+        """
+        count = min(len(pictures), VALIDATION_PICTURES)
+        chosen = np.linspace(0, len(pictures) - 1, count).astype(int)
+        generator = torch.Generator().manual_seed(0)
+        t = (torch.randperm(count, generator=generator) + 0.5) / max(1, count) * self.noise_steps
+        device, total = next(self.network.parameters()).device, 0.0
+        for start in range(0, count, batch_size):
+            part = slice(start, start + batch_size)
+            x_0 = torch.stack([pictures[i] for i in chosen[part]])
+            noise = torch.randn(x_0.shape, generator=generator).to(device)
+            inputs = x_0.to(device), t[part].long(), noise, self.alpha_bar, self.target
+            total += diffusion.training_loss(self.predict, *inputs).sum().item()
+        return total / count if count else None
+
+    def save(self, path: str | Path, **metadata) -> None:
+        """Write weights as safetensors; what rebuilds the model, and `metadata`, travel inside."""
+        from safetensors.torch import save_file
+
+        description = {
+            "params": self.params.to_dict(),
+            "network": self.network.config.to_dict(),
+            "schedule": self.schedule,
+            "noise_steps": self.noise_steps,
+            "target": self.target,
+        }
+        state = {name: value.contiguous() for name, value in self.network.state_dict().items()}
+        with atomic_write(path) as temporary:
+            save_file(state, temporary, {"ddpm": json.dumps(description | metadata)})
+
+    @classmethod
+    def load(cls, path: str | Path, device: str = "cpu") -> "DDPM":
+        """Read what `save` wrote, or the run folder that holds it.
+
+        Raises:
+            FileNotFoundError: no such file or folder.
+            ValueError: not weights of this project.
+        """
+        from safetensors import SafetensorError, safe_open
+
+        path = fetch(path)
+        path = path / WEIGHTS if path.is_dir() else path
+        if not path.is_file():
+            raise FileNotFoundError(f"{path} does not exist: has this run finished an epoch?")
+        try:
+            with safe_open(path, "pt") as tensors:
+                description = (tensors.metadata() or {}).get("ddpm")
+                state = {name: tensors.get_tensor(name) for name in tensors.keys()}  # noqa: SIM118
+        except SafetensorError as error:
+            raise ValueError(f"{path} is not a whole safetensors file: {error}") from error
+        if description is None:
+            raise ValueError(f"{path} has no 'ddpm' in its metadata: not written by this project")
+        facts = json.loads(description)
+        network = UNet(UNetConfig(**facts["network"]))
+        # A wrapper for several GPUs puts "module." before every name.
+        network.load_state_dict({n.removeprefix("module."): v for n, v in state.items()})
+        network = network.to(device, memory_format=torch.channels_last).eval()
+        params = SpectrogramParams.from_dict(facts["params"])
+        return cls(network, params, facts["schedule"], facts["noise_steps"], facts["target"])
+
+    def predict(self, x_t: torch.Tensor, time: torch.Tensor) -> torch.Tensor:
+        """The network's prediction of the target, in the precision that is fastest here."""
+        with autocast(x_t.device):
+            return self.network(x_t, time)
+
+
+def autocast(device: torch.device, precision: str = "auto") -> torch.autocast:
+    """Mixed precision: "bfloat16", "float32" (off), or "auto", bfloat16 where it is the faster.
+
+    Raises:
+        ValueError: another precision.
+    """
+    if precision not in PRECISIONS:
+        raise ValueError(f"precision is {precision!r}; needed: {', '.join(PRECISIONS)}")
+    fast = precision == "bfloat16" or (precision == "auto" and _has_bfloat16(device.type))
+    return torch.autocast(device.type, torch.bfloat16, enabled=fast)
+
+
+def _has_bfloat16(device: str) -> bool:
+    if device == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    # Without instructions for it, bfloat16 on a processor is slower than float32.
+    return device == "cpu" and torch.cpu._is_avx512_bf16_supported()

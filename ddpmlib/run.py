@@ -1,0 +1,231 @@
+"""The folder of a training run: state, checkpoint, metrics; written whole, never unpickled."""
+
+import contextlib
+import csv
+import json
+import signal
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import torch
+from torch.optim.swa_utils import AveragedModel
+
+from ddpmlib.audio import save_wav
+from ddpmlib.config import TrainConfig
+from ddpmlib.ddpm import DDPM, WEIGHTS
+from ddpmlib.spectrogram import image_to_audio, save_png
+from ddpmlib.storage import atomic_write, bucket_path, make_folder, publish
+
+CHECKPOINT = "checkpoint.pt"
+METRICS = "metrics.csv"
+COLUMNS = ("epoch", "step", "minutes", "train_loss", "validation_loss", "pictures_per_second")
+SAMPLE_STEPS = 25  # of DPM-Solver++(2M), for the samples during training
+# These shape the model or the course of its training; a resumed run must not change them.
+FIXED = ("image_size", "noise_steps", "schedule", "target", "batch_size", "seed", "ema_decay")
+
+
+@dataclass
+class TrainState:
+    """Everything that a resumed run needs: weights, their average, optimizer, counters."""
+
+    model: DDPM
+    config: TrainConfig
+    step: int = 0
+    epoch: int = 0  # whole ones
+    batch: int = 0  # steps into the current epoch
+    seconds: float = 0.0  # of training
+    loss_sum: float = 0.0  # since the epoch began
+    saved_step: int = 0
+    optimizer: torch.optim.Optimizer = field(init=False)
+    ema: AveragedModel = field(init=False)
+
+    def __post_init__(self):
+        weights, rate = self.model.network.parameters(), self.config.learning_rate
+        self.optimizer = torch.optim.AdamW(weights, lr=rate, weight_decay=0, fused=True)
+        self.ema = AveragedModel(self.model.network, multi_avg_fn=_ema(self.config.ema_decay))
+
+    def advance(self, loss: float, seconds: float) -> None:
+        """Count one step."""
+        self.step += 1
+        self.batch += 1
+        self.loss_sum += loss
+        self.seconds = seconds
+
+    def averaged(self) -> DDPM:
+        """The model with averaged weights; training goes on beside it."""
+        return replace(self.model, network=self.ema.module.eval())
+
+    def metrics(self) -> dict:
+        """This epoch's row of metrics.csv, without the validation loss."""
+        return {
+            "epoch": self.epoch + 1,
+            "step": self.step,
+            "minutes": round(self.seconds / 60, 3),
+            "train_loss": self.loss_sum / self.batch,
+            "pictures_per_second": round(self.step * self.config.batch_size / self.seconds, 2),
+        }
+
+    def close_epoch(self) -> None:
+        """Begin the next epoch."""
+        self.epoch, self.batch, self.loss_sum = self.epoch + 1, 0, 0.0
+
+    def save(self, folder: Path) -> None:
+        """Write checkpoint and averaged weights; both appear whole or not at all."""
+        content = {
+            "network": self.model.network.state_dict(),
+            "ema": self.ema.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "counters": {name: getattr(self, name) for name in _COUNTERS},
+            "config": _plain(self.config.to_dict()),
+            "params": self.model.params.to_dict(),
+            "unet": _plain(self.model.network.config.to_dict()),
+        }
+        with atomic_write(folder / CHECKPOINT) as temporary:
+            torch.save(content, temporary)
+        self.averaged().save(folder / WEIGHTS, step=self.step, config=self.config.to_dict())
+        self.saved_step = self.step
+
+    def restore(self, folder: Path) -> None:
+        """Go on from the folder's checkpoint; without one, nothing changes.
+
+        Raises:
+            ValueError: it is damaged, or made with other data or settings; names both values.
+        """
+        path = folder / CHECKPOINT
+        if not path.exists():
+            return
+        try:
+            content = torch.load(path, map_location="cpu", weights_only=True)
+        except Exception as error:  # torch raises many kinds for damaged or foreign files
+            raise ValueError(f"{path} is not a whole checkpoint: {error}") from error
+        self._check(content, path)
+        self.model.network.load_state_dict(content["network"])
+        self.ema.load_state_dict(content["ema"])
+        self.optimizer.load_state_dict(content["optimizer"])
+        for name, value in content["counters"].items():
+            setattr(self, name, value)
+        self.saved_step = self.step
+
+    def _check(self, content: dict, path: Path) -> None:
+        stored = type(self.model.params).from_dict(content["params"])
+        stored.check_same(self.model.params, str(path), "the data")
+        unet = _plain(self.model.network.config.to_dict())
+        ours = _plain(self.config.to_dict()) | {"U-Net": unet}
+        theirs = content["config"] | {"U-Net": content["unet"]}
+        for name in (*FIXED, "U-Net"):
+            if ours[name] != theirs[name]:
+                raise ValueError(
+                    f"{name} is {ours[name]} but {theirs[name]} in {path}; give that, or another "
+                    "name to start a new run"
+                )
+
+
+_COUNTERS = ("step", "epoch", "batch", "seconds", "loss_sum")
+
+
+def open_run(state: TrainState, folder: Path, resume: bool) -> None:
+    """Create a run's folder, or check that the run in it may go on; cut metrics at its checkpoint.
+
+    Raises:
+        FileExistsError: resume is False and a checkpoint is there.
+    """
+    checkpoint = folder / CHECKPOINT
+    if checkpoint.exists() and not resume:
+        raise FileExistsError(
+            f"{folder} holds a run; set resume to go on with it, or give another name"
+        )
+    make_folder(folder)
+    state.restore(folder)
+    rows = [row for row in read_metrics(folder) if row["step"] <= state.step]
+    with atomic_write(folder / METRICS) as temporary, temporary.open("w", newline="") as stream:
+        writer = csv.DictWriter(stream, COLUMNS)
+        writer.writeheader()
+        writer.writerows(rows)
+    description = state.config.to_dict() | {
+        "params": state.model.params.to_dict(),
+        "unet": state.model.network.config.to_dict(),
+        "torch": torch.__version__,
+    }
+    with atomic_write(folder / "config.json") as temporary:
+        temporary.write_text(json.dumps(description, indent=1), "utf-8")
+    publish_run(folder, state.config)
+
+
+def publish_run(folder: Path, config: TrainConfig) -> None:
+    """Bring the run's files to its result bucket, if it has one."""
+    if config.result_bucket:
+        publish(folder, bucket_path(config.result_bucket, config.name))
+
+
+def append_metrics(folder: Path, row: dict) -> None:
+    """Add one epoch to metrics.csv."""
+    with (folder / METRICS).open("a", newline="") as stream:
+        csv.DictWriter(stream, COLUMNS).writerow(row)
+
+
+def read_metrics(folder: Path) -> list[dict]:
+    """Rows of metrics.csv as numbers; an empty validation loss is None."""
+    path = folder / METRICS
+    if not path.exists():
+        return []
+    with path.open(newline="") as stream:
+        return [
+            {name: float(value) if value else None for name, value in row.items()}
+            for row in csv.DictReader(stream)
+        ]
+
+
+def write_samples(model: DDPM, config: TrainConfig, folder: Path, epoch: int) -> tuple[Path, ...]:
+    """Write `folder/samples/epoch_NNNN_I.png` and `.wav`, from the same noise every time."""
+    samples, written = make_folder(folder / "samples"), []
+    steps = min(SAMPLE_STEPS, model.noise_steps)
+    count = config.num_samples
+    for i, picture in enumerate(
+        model.sample(count, steps=steps, seed=config.seed) if count else ()
+    ):
+        png = samples / f"epoch_{epoch:04d}_{i}.png"
+        wav = png.with_suffix(".wav")
+        save_png(png, picture)
+        save_wav(wav, image_to_audio(picture, model.params), model.params.sample_rate)
+        written += [png, wav]
+    return tuple(written)
+
+
+@contextlib.contextmanager
+def deferred_interrupt() -> Iterator[list]:
+    """Let Ctrl-C wait for the end of a step: the list is no longer empty once it was pressed.
+
+    A second Ctrl-C interrupts at once. Outside the main thread, signals are left alone.
+    """
+    pressed: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield pressed
+        return
+
+    def handle(number, frame):
+        if pressed:
+            raise KeyboardInterrupt
+        pressed.append(number)
+
+    previous = signal.signal(signal.SIGINT, handle)
+    try:
+        yield pressed
+    finally:
+        signal.signal(signal.SIGINT, previous)
+
+
+def _ema(decay: float):
+    """Exponential average whose decay grows as (1 + n) / (10 + n) up to `decay`."""
+
+    def update(averaged, current, count):
+        now = min(decay, (1 + int(count)) / (10 + int(count)))
+        torch._foreach_lerp_(averaged, current, 1 - now)
+
+    return update
+
+
+def _plain(values: dict) -> dict:
+    """As JSON would bring it back: lists for tuples."""
+    return json.loads(json.dumps(values))
