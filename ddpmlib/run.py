@@ -87,15 +87,20 @@ class TrainState:
         self.averaged().save(folder / WEIGHTS, step=self.step, config=self.config.to_dict())
         self.saved_step = self.step
 
-    def restore(self, folder: Path) -> None:
+    def restore(self, folder: Path, resume: bool = True) -> None:
         """Go on from the folder's checkpoint; without one, nothing changes.
 
         Raises:
+            FileExistsError: there is a checkpoint, but resume is False.
             ValueError: it is damaged, or made with other data or settings; names both values.
         """
         path = folder / CHECKPOINT
         if not path.exists():
             return
+        if not resume:
+            raise FileExistsError(
+                f"{folder} holds a run; set resume to go on with it, or give another name"
+            )
         try:
             content = torch.load(path, map_location="cpu", weights_only=True)
         except Exception as error:  # torch raises many kinds for damaged or foreign files
@@ -125,19 +130,9 @@ class TrainState:
 _COUNTERS = ("step", "epoch", "batch", "seconds", "loss_sum")
 
 
-def open_run(state: TrainState, folder: Path, resume: bool) -> None:
-    """Create a run's folder, or check that the run in it may go on; cut metrics at its checkpoint.
-
-    Raises:
-        FileExistsError: resume is False and a checkpoint is there.
-    """
-    checkpoint = folder / CHECKPOINT
-    if checkpoint.exists() and not resume:
-        raise FileExistsError(
-            f"{folder} holds a run; set resume to go on with it, or give another name"
-        )
+def open_run(state: TrainState, folder: Path) -> None:
+    """Create a run's folder and config.json; cut metrics.csv where the state goes on."""
     make_folder(folder)
-    state.restore(folder)
     rows = [row for row in read_metrics(folder) if row["step"] <= state.step]
     with atomic_write(folder / METRICS) as temporary, temporary.open("w", newline="") as stream:
         writer = csv.DictWriter(stream, COLUMNS)

@@ -55,10 +55,10 @@ def train(
         KeyboardInterrupt: after Ctrl-C.
     """
     loop = _Loop(config, data, validation, run_folder, network, callback)
+    loop.state.restore(loop.run_folder, resume)
     if loop.accelerator.is_main_process:
-        open_run(loop.state, run_folder, resume)
+        open_run(loop.state, loop.run_folder)
     loop.accelerator.wait_for_everyone()
-    loop.state.restore(run_folder)
     return loop.run()
 
 
@@ -84,7 +84,7 @@ class _Loop:
         self.network, self.optimizer = accelerator.prepare(state.model.network, state.optimizer)
         accelerator.init_trackers("tensorboard")
         self.started = time.monotonic() - state.seconds
-        saved = state.seconds
+        self.saved = state.seconds
         with deferred_interrupt() as interrupted:
             while self.share() < 1:
                 for x_0, indices in self.batches():
@@ -92,9 +92,8 @@ class _Loop:
                     state.advance(loss, self.elapsed())
                     ended = state.batch == self.steps_per_epoch or self.share() == 1
                     outcome = self.end_epoch() if ended else {}
-                    if interrupted or state.seconds - saved > 60 * self.config.checkpoint_minutes:
+                    if interrupted or self.is_save_due():
                         self.save()
-                        saved = state.seconds
                     self.report(loss, **outcome)
                     if interrupted:
                         raise KeyboardInterrupt(f"stopped after step {state.step}; state is saved")
@@ -178,8 +177,12 @@ class _Loop:
         return {"metrics": metrics, "samples": samples}
 
     def save(self) -> None:
+        self.saved = self.state.seconds
         if self.accelerator.is_main_process:
             self.state.save(self.run_folder)
+
+    def is_save_due(self) -> bool:
+        return self.state.seconds - self.saved > 60 * self.config.checkpoint_minutes
 
     def report(self, loss: float, **outcome) -> None:
         if self.callback and self.accelerator.is_main_process:
