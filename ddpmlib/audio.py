@@ -3,6 +3,7 @@
 `python -m ddpmlib.audio --corpus NAME --into FOLDER` fetches a public corpus (ddpmlib.corpora).
 """
 
+import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,39 +13,19 @@ import numpy as np
 from ddpmlib.storage import atomic_write, fetch
 
 # What soundfile or PyAV (FFmpeg) decode and people have speech in; judged by the ending.
-ENDINGS = frozenset(
-    [
-        ".wav",
-        ".flac",
-        ".ogg",
-        ".oga",
-        ".opus",
-        ".mp3",
-        ".aif",
-        ".aiff",
-        ".aifc",
-        ".au",
-        ".caf",
-        ".w64",
-        ".rf64",
-        ".m4a",
-        ".mp4",
-        ".aac",
-        ".webm",
-        ".mka",
-        ".mkv",
-        ".wma",
-        ".amr",
-        ".g722",
-        ".3gp",
-    ]
-)
+_NAMES = "wav flac ogg oga opus mp3 aif aiff aifc au caf w64 rf64 m4a mp4 aac webm mka mkv wma amr"
+ENDINGS = frozenset(f".{name}" for name in f"{_NAMES} g722 3gp".split())
 MARGIN = 0.05  # seconds of background left around the trimmed speech
 FADE = 0.005  # seconds
 TRIM_DB = 45.0  # below the loudest frame counts as background
 LEVEL_DB = -23.0  # dBFS, root mean square of every prepared file
 SILENT_DB = -75.0  # dBFS; rounding noise of 16-bit files lies near -95, faint speech near -50
 SHORTEST = 0.02  # seconds
+RATES = (4_000, 768_000)  # Hz; others are damaged headers, and resampling them fills the memory
+LOUDEST = 2.0**31  # 32-bit integers stored as floats; squares of louder samples overflow
+BLOCK = 1 << 20  # frames read at once; a damaged header may promise more than memory holds
+# FFmpeg would follow a playlist to other files and hosts: only containers that hold the sound.
+CONTAINERS = "aac,aiff,amr,asf,au,caf,flac,g722,matroska,mov,mp3,mp4,ogg,w64,wav,webm"
 
 
 class AudioError(ValueError):
@@ -92,16 +73,21 @@ def load_audio(path: str | Path, sample_rate: int) -> Recording:
     """Decode any audio file to mono float32 at `sample_rate` Hz, the mean removed.
 
     Raises:
-        AudioError: empty, damaged, too short, not finite or silent; the message is the reason.
+        AudioError: empty, damaged, too short, not finite, silent or of a rate that no recording
+            has; the message is the reason.
     """
     import librosa
 
     path = fetch(path)
     frames, source_rate = _decode(path)
+    if not RATES[0] <= source_rate <= RATES[1]:
+        raise AudioError(f"rate {source_rate} Hz; needed: {RATES[0]} to {RATES[1]} Hz")
     if frames.shape[0] < SHORTEST * source_rate:
         raise AudioError(f"{frames.shape[0]} samples; needed: {SHORTEST * source_rate:.0f}")
     if not np.isfinite(frames).all():
         raise AudioError(f"{np.count_nonzero(~np.isfinite(frames))} samples are NaN or infinite")
+    if (peak := np.abs(frames).max()) > LOUDEST:
+        raise AudioError(f"peak {peak:.3g}; needed: at most {LOUDEST:.3g}")
     frames = frames - frames.mean(axis=0)
     mono = _mix(frames)
     level = _db(mono)
@@ -179,11 +165,21 @@ def _decode(path: Path) -> tuple[np.ndarray, int]:
     if path.stat().st_size == 0:
         raise AudioError("0 bytes")
     if path.suffix.lower() != ".g722":  # raw G.722 has no header, anything could be taken for it
-        try:
-            return soundfile.read(path, dtype="float32", always_2d=True)
-        except (soundfile.LibsndfileError, RuntimeError, TypeError):
-            pass  # PyAV names the reason if it fails too
+        # PyAV names the reason if it fails too.
+        with contextlib.suppress(soundfile.LibsndfileError, RuntimeError, TypeError):
+            return _decode_with_soundfile(path)
     return _decode_with_av(path)
+
+
+def _decode_with_soundfile(path: Path) -> tuple[np.ndarray, int]:
+    import soundfile
+
+    # An open file, because soundfile takes no names that are not UTF-8.
+    with path.open("rb") as stream, soundfile.SoundFile(stream) as sound:
+        blocks = [np.zeros((0, sound.channels), np.float32)]
+        while len(block := sound.read(BLOCK, dtype="float32", always_2d=True)):
+            blocks.append(block)
+        return np.concatenate(blocks), sound.samplerate
 
 
 def _decode_with_av(path: Path) -> tuple[np.ndarray, int]:
@@ -191,14 +187,17 @@ def _decode_with_av(path: Path) -> tuple[np.ndarray, int]:
 
     blocks = []
     container_format = "g722" if path.suffix.lower() == ".g722" else None
+    options = {"format_whitelist": CONTAINERS, "protocol_whitelist": "file"}
     try:
-        with av.open(str(path), format=container_format, metadata_errors="ignore") as container:
+        with av.open(
+            str(path), format=container_format, options=options, metadata_errors="ignore"
+        ) as container:
             stream = container.streams.audio[0]
             rate = stream.rate
             resampler = av.AudioResampler(format="fltp", rate=rate)
             for frame in container.decode(stream):
                 blocks += [f.to_ndarray() for f in resampler.resample(frame)]
-    except IndexError:
+    except (IndexError, AttributeError):  # no stream of audio, or one that has no decoder
         raise AudioError("no audio inside") from None
     except (av.FFmpegError, ValueError) as error:
         if not blocks:
@@ -224,9 +223,11 @@ def _db(samples: np.ndarray) -> float:
 
 def _has_flat_tops(samples: np.ndarray) -> bool:
     """Neighbours equal at the peak, for more than a thousandth of the recording."""
-    size = np.abs(samples)
-    flat = (np.diff(samples) == 0) & (size[1:] > 0.98 * size.max())
-    return bool(flat.mean() > 1e-3)
+    size = np.abs(samples) / np.abs(samples).max()
+    flat = (np.diff(samples) == 0) & (size[1:] > 0.98)
+    # Coarse steps (8 bits) make a pure tone flat too, but no tone stays longer at its peak.
+    crowded = np.sum(size > 0.98) > 0.52 * np.sum((size > 0.8) & (size <= 0.98))
+    return bool(flat.mean() > 1e-3 and crowded)
 
 
 if __name__ == "__main__":

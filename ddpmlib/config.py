@@ -5,8 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ddpmlib.ddpm import PRECISIONS
+from ddpmlib.diffusion import MIN_NOISE_STEPS, SCHEDULES, TARGETS
+from ddpmlib.parameters import check_type
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
+MAX_SEED = 2**32 - 1  # torch on a processor ignores what is above 32 bits
 
 
 @dataclass(frozen=True)
@@ -36,22 +39,27 @@ class TrainConfig:
     precision: str = "auto"  # auto, bfloat16 or float32
 
     def __post_init__(self):
-        object.__setattr__(self, "image_size", tuple(self.image_size))
+        if isinstance(self.image_size, list):  # JSON and papermill know no tuples
+            object.__setattr__(self, "image_size", tuple(self.image_size))
         for field in dataclasses.fields(self):
-            _check_type(field.name, getattr(self, field.name), field.type)
+            check_type(field.name, getattr(self, field.name), field.type)
         at_least = {"epochs": 1, "batch_size": 1, "sample_every": 1, "warmup_steps": 1}
-        for name, least in (at_least | {"num_samples": 0, "seed": 0}).items():
+        at_least |= {"num_samples": 0, "seed": 0, "noise_steps": MIN_NOISE_STEPS}
+        for name, least in at_least.items():
             if getattr(self, name) < least:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be at least {least}")
+        if self.seed > MAX_SEED:
+            raise ValueError(f"seed is {self.seed}; it must be at most {MAX_SEED}")
         for name in ("learning_rate", "clip_norm", "checkpoint_minutes", "max_minutes"):
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise ValueError(f"{name} is {value}; it must be above 0")
         if not 0 <= self.ema_decay < 1:
             raise ValueError(f"ema_decay is {self.ema_decay}; it must be at least 0 and below 1")
-        if not self.name or Path(self.name).name != self.name:
+        if Path(self.name).name != self.name or "\\" in self.name or self.name[:1] in ("", "."):
             raise ValueError(f"name is {self.name!r}; needed: a plain name without folders")
-        for name, known in (("device", DEVICES), ("precision", PRECISIONS)):
+        choices = {"device": DEVICES, "precision": PRECISIONS, "schedule": SCHEDULES}
+        for name, known in (choices | {"target": TARGETS}).items():
             if getattr(self, name) not in known:
                 raise ValueError(f"{name} is {getattr(self, name)!r}; needed: {', '.join(known)}")
 
@@ -80,21 +88,3 @@ class Progress:
     loss: float  # of this step
     metrics: dict | None = None  # the row of metrics.csv just written
     samples: tuple[Path, ...] = ()  # PNG and wav files just written
-
-
-def _check_type(name: str, value, wanted) -> None:
-    """Raise TypeError unless a value is of the type its field declares; a whole number may be a
-    float's value, nothing else is converted."""
-    kinds = {
-        int: (int, "a whole number"),
-        float: (int | float, "a number"),
-        float | None: (int | float | None, "a number or None"),
-        str: (str, "a text"),
-        tuple[int, int]: (tuple, "two whole numbers [height, width]"),
-    }
-    kind, words = kinds[wanted]
-    good = isinstance(value, kind) and not isinstance(value, bool)
-    if wanted == tuple[int, int]:
-        good = good and len(value) == 2 and all(type(side) is int for side in value)
-    if not good:
-        raise TypeError(f"{name} is {value!r} ({type(value).__name__}); it must be {words}")

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ddpmlib.preparation import Entry, Preparation, prepare
+from ddpmlib.preparation import UTF8, Entry, Preparation, prepare
 from ddpmlib.spectrogram import SpectrogramParams
 from ddpmlib.storage import atomic_write, bucket_path, data_folder, fetch
 
@@ -37,41 +37,35 @@ def build(
 def combine(entries: list[Entry], arrays: Path, preparation: Preparation) -> Path:
     """Join the arrays of `prepare` into one file `arrays.npy`, described by `arrays.json`.
 
-    Peak memory is that of one recording. Both files appear only when complete.
+    Peak memory is that of one recording. Both files appear only when complete; a pair made
+    earlier stays usable until then.
 
     Raises:
-        ValueError: no usable recording among the entries.
+        ValueError: no usable recording among the entries, or an array that is not whole.
+        OSError: cannot be written (no space, no permission).
     """
     used = [entry for entry in entries if entry.output]
     if not used:
         reasons = "; ".join(f"{e.file}: {e.reason}" for e in entries[:3])
         raise ValueError(f"none of {len(entries)} recordings can be used ({reasons})")
-    params = preparation.params
-    shape = (sum(entry.pictures for entry in used), 1, params.n_mels, params.n_frames)
-    npy, sidecar = arrays.with_name(arrays.name + ".npy"), arrays.with_name(arrays.name + ".json")
-    files, row = [], 0
-    sidecar.unlink(missing_ok=True)  # never an old description beside new data
-    with atomic_write(npy) as temporary:
-        _reserve(temporary, shape)
-        joined = np.lib.format.open_memmap(temporary, "w+", dtype=np.float16, shape=shape)
-        for entry in used:
-            joined[row : row + entry.pictures] = np.load(arrays / entry.output, allow_pickle=False)
-            files.append(
-                {"file": entry.file, "split": entry.split, "first": row, "pictures": entry.pictures}
-            )
-            row += entry.pictures
-        joined.flush()
-        del joined
+    firsts = np.cumsum([0, *(entry.pictures for entry in used)])
+    shape = (int(firsts[-1]), 1, *preparation.params.image_size)
     description = {
-        "params": params.to_dict(),
+        "params": preparation.params.to_dict(),
         "shape": shape,
         "overlap": preparation.overlap,
         "augment": preparation.augment,
-        "files": files,
+        "files": [
+            {"file": e.file, "split": e.split, "first": int(first), "pictures": e.pictures}
+            for e, first in zip(used, firsts, strict=False)
+        ],
         "skipped": [{"file": e.file, "reason": e.reason} for e in entries if e.reason],
     }
-    with atomic_write(sidecar) as temporary:
-        temporary.write_text(json.dumps(description, indent=1, ensure_ascii=False), "utf-8")
+    npy, sidecar = arrays.with_name(arrays.name + ".npy"), arrays.with_name(arrays.name + ".json")
+    with atomic_write(sidecar) as new_sidecar, atomic_write(npy) as new_npy:
+        new_sidecar.write_text(json.dumps(description, indent=1, ensure_ascii=False), **UTF8)
+        _join([(arrays / e.output, e.pictures) for e in used], shape, new_npy)
+        sidecar.unlink(missing_ok=True)  # never an old description beside new data
     return npy
 
 
@@ -90,7 +84,8 @@ def summary(entries: list[Entry], params: SpectrogramParams) -> str:
     lines += [f"skipped {e.file}: {e.reason}" for e in skipped[:10]]
     if len(skipped) > 10:
         lines.append(f"... and {len(skipped) - 10} more skipped, all named in the manifest")
-    return "\n".join(lines)
+    # A name that is not UTF-8 could not be printed.
+    return "\n".join(lines).encode(**UTF8).decode()
 
 
 class SpectrogramSet(torch.utils.data.Dataset):
@@ -120,7 +115,7 @@ class SpectrogramSet(torch.utils.data.Dataset):
         sidecar = self.path.with_suffix(".json")
         self.has_description = sidecar.is_file()
         if self.has_description:
-            self._read_description(json.loads(sidecar.read_text("utf-8")), params)
+            self._read_description(sidecar, params)
         else:
             self._assume_original_format(params)
         if (expected := self.params.image_size) != self.pictures.shape[2:]:
@@ -139,21 +134,33 @@ class SpectrogramSet(torch.utils.data.Dataset):
         picture = torch.from_numpy(self.pictures[self.rows[index]].astype(np.float32))
         return picture if self.has_description else picture * 2 - 1
 
+    def __getstate__(self) -> dict:
+        return self.__dict__ | {"pictures": None}  # a pickled memory map would hold all pictures
+
+    def __setstate__(self, state: dict) -> None:
+        self.__dict__ |= state
+        self.pictures = _open_pictures(self.path)
+
     def source(self, index: int) -> str:
         """File name of the recording that a picture was cut from."""
         row = self.rows[index]
         spans = (f for f in self.files if f["first"] <= row < f["first"] + f["pictures"])
         return next(spans)["file"]
 
-    def _read_description(self, description: dict, params: SpectrogramParams | None) -> None:
-        self.params = SpectrogramParams.from_dict(description["params"])
-        self.files = description["files"]
+    def _read_description(self, sidecar: Path, params: SpectrogramParams | None) -> None:
+        try:
+            description = json.loads(sidecar.read_text("utf-8"))
+            self.params = SpectrogramParams.from_dict(description["params"])
+            self.files, shape = description["files"], tuple(description["shape"])
+            rows = sum(span["pictures"] for span in self.files if span["split"] in SPLITS)
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(f"{sidecar} is no description of pictures: {error}") from error
         if params is not None:
             self.params.check_same(params, self.path.name, "the parameters given")
-        if tuple(description["shape"]) != self.pictures.shape:
+        if shape != self.pictures.shape or rows != len(self.pictures):
             raise ValueError(
                 f"{self.path} has shape {self.pictures.shape}; its description says "
-                f"{tuple(description['shape'])}: build it again"
+                f"{shape} with {rows} rows in files: build it again"
             )
 
     def _assume_original_format(self, params: SpectrogramParams | None) -> None:
@@ -162,11 +169,11 @@ class SpectrogramSet(torch.utils.data.Dataset):
                 f"{self.path} has no {self.path.stem}.json beside it; give params=SpectrogramParams"
                 "(...) if it holds values in 0...1 made with them"
             )
-        first = self.pictures[:64]
-        if not (first.min() >= 0 and first.max() <= 1):
+        some = self.pictures[:: max(1, len(self.pictures) // 64)]  # all would take minutes
+        if some.size == 0 or not (some.min() >= 0 and some.max() <= 1):
+            span = f"values from {some.min():g} to {some.max():g}" if some.size else "no values"
             raise ValueError(
-                f"{self.path} holds values from {first.min():g} to {first.max():g}; without a "
-                "description they must lie in 0...1"
+                f"{self.path} holds {span}; without a description they must lie in 0...1"
             )
         self.params = params
         # Copies of one recording lie side by side there: one block at the end leaks least.
@@ -190,6 +197,8 @@ def _open_pictures(path: Path) -> np.ndarray:
         pictures = np.load(path, mmap_mode="r", allow_pickle=False)
     except (ValueError, EOFError, OSError) as error:
         raise ValueError(f"{path} is not a whole .npy of numbers: {error}") from error
+    if not isinstance(pictures, np.ndarray):
+        raise ValueError(f"{path} is an archive of arrays (.npz); needed: one .npy")
     if pictures.ndim != 4 or pictures.shape[1] != 1 or pictures.dtype.kind != "f":
         raise ValueError(
             f"{path} holds {pictures.dtype} of shape {pictures.shape}; "
@@ -198,10 +207,18 @@ def _open_pictures(path: Path) -> np.ndarray:
     return pictures
 
 
-def _reserve(path: Path, shape: tuple[int, ...]) -> None:
-    """Claim the disk space now: a full disk under a memory map would kill the process later."""
-    import os
+def _join(arrays: list[tuple[Path, int]], shape: tuple[int, ...], npy: Path) -> None:
+    """Write arrays of (path, pictures) behind each other into one `.npy` of a shape.
 
-    with path.open("r+b") as stream:
-        if hasattr(os, "posix_fallocate"):
-            os.posix_fallocate(stream.fileno(), 0, 2 * int(np.prod(shape)) + 1024)
+    As a stream, not through a memory map: there a full disk would kill the process.
+    """
+    header = {"descr": "<f2", "fortran_order": False, "shape": shape}
+    with npy.open("wb") as stream:
+        np.lib.format.write_array_header_1_0(stream, header)
+        for path, count in arrays:
+            pictures = _open_pictures(path)
+            if pictures.shape != (count, *shape[1:]):
+                raise ValueError(
+                    f"{path} has shape {pictures.shape}; needed: {(count, *shape[1:])}"
+                )
+            stream.write(np.ascontiguousarray(pictures, "<f2"))

@@ -112,7 +112,7 @@ class DDPM:
 
     def save(self, path: str | Path, **metadata) -> None:
         """Write weights as safetensors; what rebuilds the model, and `metadata`, travel inside."""
-        from safetensors.torch import save_file
+        from safetensors.torch import save
 
         description = {
             "params": self.params.to_dict(),
@@ -122,8 +122,9 @@ class DDPM:
             "target": self.target,
         }
         state = {name: value.contiguous() for name, value in self.network.state_dict().items()}
-        with atomic_write(path) as temporary:
-            save_file(state, temporary, {"ddpm": json.dumps(description | metadata)})
+        content = save(state, {"ddpm": json.dumps(description | metadata)})
+        with atomic_write(path) as temporary:  # in Python: a full disk is an OSError that says so
+            temporary.write_bytes(content)
 
     @classmethod
     def load(cls, path: str | Path, device: str = "cpu") -> "DDPM":
@@ -147,11 +148,21 @@ class DDPM:
             raise ValueError(f"{path} is not a whole safetensors file: {error}") from error
         if description is None:
             raise ValueError(f"{path} has no 'ddpm' in its metadata: not written by this project")
-        facts = json.loads(description)
+        try:
+            model = cls._rebuild(json.loads(description), state)
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise ValueError(
+                f"{path} does not fit this version of the project: {reason}"
+            ) from error
+        model.network.to(device, memory_format=torch.channels_last).eval()
+        return model
+
+    @classmethod
+    def _rebuild(cls, facts: dict, state: dict[str, torch.Tensor]) -> "DDPM":
         network = UNet(UNetConfig(**facts["network"]))
         # A wrapper for several GPUs puts "module." before every name.
         network.load_state_dict({n.removeprefix("module."): v for n, v in state.items()})
-        network = network.to(device, memory_format=torch.channels_last).eval()
         params = SpectrogramParams.from_dict(facts["params"])
         return cls(network, params, facts["schedule"], facts["noise_steps"], facts["target"])
 

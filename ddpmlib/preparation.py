@@ -15,9 +15,11 @@ import numpy as np
 
 from ddpmlib import audio
 from ddpmlib.spectrogram import DEFAULT, SpectrogramParams, audio_to_image
-from ddpmlib.storage import atomic_write, make_folder
+from ddpmlib.storage import atomic_write, make_folder, naming_the_path
 
 MANIFEST = "manifest.jsonl"
+# Names that are not UTF-8 are lone surrogates in Python; written as \udcff they are good JSON.
+UTF8 = {"encoding": "utf-8", "errors": "backslashreplace"}
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,8 @@ def prepare(folder: str | Path, into: str | Path, preparation: Preparation, work
         split = "validation" if sha256 in held_out else "train"
         settings = _fingerprint(preparation, split)
         wanted.append(Entry(path.relative_to(root).as_posix(), sha256, settings, split))
-    known = {_key(entry): entry for entry in read_manifest(into) if _is_whole(entry, into)}
+    earlier = read_manifest(into)
+    known = {_key(e): e for e in earlier if _is_whole(e, into, preparation.params)}
     finished = [known[_key(entry)] for entry in wanted if _key(entry) in known]
     missing = [entry for entry in wanted if _key(entry) not in known]
     with _appender(into) as append:
@@ -97,7 +100,8 @@ def prepare(folder: str | Path, into: str | Path, preparation: Preparation, work
             finished.append(entry)
     finished.sort(key=lambda entry: entry.file)
     with atomic_write(into / MANIFEST) as temporary:  # drops lines of recordings that are gone
-        temporary.write_text("".join(_line(entry) for entry in finished), encoding="utf-8")
+        temporary.write_text("".join(_line(entry) for entry in finished), **UTF8)
+    _remove_leftovers(into, earlier, finished)
     return finished
 
 
@@ -105,7 +109,9 @@ def read_manifest(into: str | Path) -> list[Entry]:
     """Entries written so far; a line cut short by a crash is left out, its recording redone."""
     path = Path(into) / MANIFEST
     entries = []
-    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
+    # A cut may go through a character; splitlines would also cut at odd characters in names.
+    text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+    for line in text.split("\n"):
         with contextlib.suppress(ValueError, TypeError):
             entries.append(Entry(**json.loads(line)))
     return entries
@@ -136,14 +142,22 @@ def _prepare_one(root: Path, into: Path, entry: Entry, preparation: Preparation)
         expected = isinstance(error, audio.AudioError)
         reason = str(error) if expected else f"{type(error).__name__}: {error}"
         return Entry(**asdict(entry) | {"reason": reason})
-    stem = re.sub(r"[^\w-]+", "_", entry.file)[:60]
-    # The hash of the path keeps a.wav apart from a.mp3 and from sub/a.wav.
-    output = f"{stem}-{hashlib.sha256(entry.file.encode()).hexdigest()[:8]}.npy"
+    output = _output_name(entry)
     with atomic_write(into / output) as temporary, temporary.open("wb") as stream:
         np.save(stream, pictures)
     facts = {"seconds": recording.seconds, "level_db": recording.level_db}
     facts |= {"clipped": recording.clipped, "output": output, "pictures": len(pictures)}
     return Entry(**asdict(entry) | facts)
+
+
+def _output_name(entry: Entry) -> str:
+    """Name of an array, by all that shapes it: a.wav, a.mp3, sub/a.wav and other settings differ.
+
+    So an array can never pass for one of other settings, wherever an earlier batch was stopped.
+    """
+    shaped_by = f"{entry.file}:{entry.sha256}:{entry.settings}".encode(errors="surrogatepass")
+    stem = re.sub(r"[^\w-]+", "_", entry.file)[:50]
+    return f"{stem}-{hashlib.sha256(shaped_by).hexdigest()[:16]}.npy"
 
 
 def _pictures(recording, entry: Entry, preparation: Preparation) -> Iterator[np.ndarray]:
@@ -166,7 +180,7 @@ def _held_out(hashes: list[str], preparation: Preparation) -> set[str]:
     count = round(preparation.validation_share * len(ranked))
     if preparation.validation_share > 0 and len(ranked) > 1:
         count = max(1, count)
-    return set(ranked[:count])
+    return set(ranked[: min(count, len(ranked) - 1)])  # at least one is trained on
 
 
 def _fingerprint(preparation: Preparation, split: str) -> str:
@@ -182,8 +196,22 @@ def _key(entry: Entry) -> tuple[str, str, str, str]:
     return entry.file, entry.sha256, entry.settings, entry.split
 
 
-def _is_whole(entry: Entry, into: Path) -> bool:
-    return bool(entry.reason) or (into / entry.output).is_file()
+def _is_whole(entry: Entry, into: Path, params: SpectrogramParams) -> bool:
+    """Whether nothing is left to do: skipped, or its array is there and not cut short."""
+    if entry.reason:
+        return True
+    try:
+        array = np.load(into / entry.output, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        return False
+    return array.shape == (entry.pictures, 1, *params.image_size)
+
+
+def _remove_leftovers(into: Path, earlier: list[Entry], finished: list[Entry]) -> None:
+    """Delete arrays of earlier settings or lost recordings, and files of killed workers."""
+    stale = {e.output for e in earlier if e.output} - {e.output for e in finished}
+    for path in [into / name for name in stale] + list(into.glob(".*.npy.*")):
+        path.unlink(missing_ok=True)
 
 
 def _line(entry: Entry) -> str:
@@ -192,16 +220,23 @@ def _line(entry: Entry) -> str:
 
 @contextlib.contextmanager
 def _appender(into: Path):
-    with (into / MANIFEST).open("a", encoding="utf-8") as stream:
+    path = into / MANIFEST
+    with naming_the_path(path), path.open("a", **UTF8) as stream:
 
         def append(entry: Entry) -> None:
-            stream.write(_line(entry))
-            stream.flush()
+            with naming_the_path(path):
+                stream.write(_line(entry))
+                stream.flush()
 
         stream.write("\n")  # ends a line that a crash may have cut short
         yield append
 
 
 def _sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+    try:
+        if path.stat().st_size == 0:  # files of the system that claim no bytes may never end
+            return hashlib.sha256().hexdigest()
+        with path.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError:
+        return ""  # its worker will name the reason; it is tried again once it can be read

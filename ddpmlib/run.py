@@ -2,6 +2,7 @@
 
 import contextlib
 import csv
+import io
 import json
 import signal
 import threading
@@ -32,6 +33,7 @@ class TrainState:
 
     model: DDPM
     config: TrainConfig
+    pictures: int = 0  # in the training split
     step: int = 0
     epoch: int = 0  # whole ones
     batch: int = 0  # steps into the current epoch
@@ -81,10 +83,14 @@ class TrainState:
             "config": _plain(self.config.to_dict()),
             "params": self.model.params.to_dict(),
             "unet": _plain(self.model.network.config.to_dict()),
+            "pictures": self.pictures,
         }
-        with atomic_write(folder / CHECKPOINT) as temporary:
-            torch.save(content, temporary)
+        # The checkpoint comes last: what it says is done lies beside it.
         self.averaged().save(folder / WEIGHTS, step=self.step, config=self.config.to_dict())
+        buffer = io.BytesIO()  # torch itself does not say that a disk is full
+        torch.save(content, buffer)
+        with atomic_write(folder / CHECKPOINT) as temporary:
+            temporary.write_bytes(buffer.getbuffer())
         self.saved_step = self.step
 
     def restore(self, folder: Path, resume: bool = True) -> None:
@@ -103,41 +109,48 @@ class TrainState:
             )
         try:
             content = torch.load(path, map_location="cpu", weights_only=True)
-        except Exception as error:  # torch raises many kinds for damaged or foreign files
-            raise ValueError(f"{path} is not a whole checkpoint: {error}") from error
+            whole = content.keys() >= {"network", "ema", "optimizer", "counters", *_DESCRIPTION}
+        except Exception:  # torch raises many kinds; its advice is to run what is in the file
+            whole = False
+        if not whole:
+            raise ValueError(
+                f"{path} is damaged or not a checkpoint of this project; delete it, or give "
+                "another name, to start a new run"
+            ) from None
         self._check(content, path)
         self.model.network.load_state_dict(content["network"])
         self.ema.load_state_dict(content["ema"])
         self.optimizer.load_state_dict(content["optimizer"])
-        for name, value in content["counters"].items():
-            setattr(self, name, value)
+        for name in _COUNTERS:
+            setattr(self, name, content["counters"][name])
         self.saved_step = self.step
 
     def _check(self, content: dict, path: Path) -> None:
         stored = type(self.model.params).from_dict(content["params"])
         stored.check_same(self.model.params, str(path), "the data")
         unet = _plain(self.model.network.config.to_dict())
-        ours = _plain(self.config.to_dict()) | {"U-Net": unet}
+        ours = _plain(self.config.to_dict()) | {"U-Net": unet, "number of pictures": self.pictures}
         theirs = content["config"] | {"U-Net": content["unet"]}
-        for name in (*FIXED, "U-Net"):
-            if ours[name] != theirs[name]:
+        theirs["number of pictures"] = content["pictures"]
+        for name in (*FIXED, "U-Net", "number of pictures"):
+            if ours[name] != theirs.get(name):
                 raise ValueError(
-                    f"{name} is {ours[name]} but {theirs[name]} in {path}; give that, or another "
-                    "name to start a new run"
+                    f"{name} is {ours[name]} but {theirs.get(name)} in {path}; give that, or "
+                    "another name to start a new run"
                 )
 
 
 _COUNTERS = ("step", "epoch", "batch", "seconds", "loss_sum")
+_DESCRIPTION = ("config", "params", "unet", "pictures")
 
 
 def open_run(state: TrainState, folder: Path) -> None:
     """Create a run's folder and config.json; cut metrics.csv where the state goes on."""
     make_folder(folder)
-    rows = [row for row in read_metrics(folder) if row["step"] <= state.step]
-    with atomic_write(folder / METRICS) as temporary, temporary.open("w", newline="") as stream:
-        writer = csv.DictWriter(stream, COLUMNS)
-        writer.writeheader()
-        writer.writerows(rows)
+    for name in (CHECKPOINT, WEIGHTS):  # a killed process leaves what it was writing
+        for left_over in folder.glob(f".{name}.*"):
+            left_over.unlink()
+    _write_metrics(folder, [row for row in read_metrics(folder) if row["step"] <= state.step])
     description = state.config.to_dict() | {
         "params": state.model.params.to_dict(),
         "unet": state.model.network.config.to_dict(),
@@ -155,37 +168,48 @@ def publish_run(folder: Path, config: TrainConfig) -> None:
 
 
 def append_metrics(folder: Path, row: dict) -> None:
-    """Add one epoch to metrics.csv."""
-    with (folder / METRICS).open("a", newline="") as stream:
-        csv.DictWriter(stream, COLUMNS).writerow(row)
+    """Add one epoch to metrics.csv, in place of the row that max_minutes left in its middle."""
+    rows = [earlier for earlier in read_metrics(folder) if earlier["epoch"] != row["epoch"]]
+    _write_metrics(folder, [*rows, row])
+
+
+def _write_metrics(folder: Path, rows: list[dict]) -> None:
+    with atomic_write(folder / METRICS) as temporary, temporary.open("w", newline="") as stream:
+        writer = csv.DictWriter(stream, COLUMNS)
+        writer.writeheader()
+        writer.writerows(rows)
 
 
 def read_metrics(folder: Path) -> list[dict]:
     """Rows of metrics.csv as numbers; an empty validation loss is None."""
+    whole = ("epoch", "step")
     path = folder / METRICS
     if not path.exists():
         return []
     with path.open(newline="") as stream:
         return [
-            {name: float(value) if value else None for name, value in row.items()}
+            {k: (int(v) if k in whole else float(v)) if v else None for k, v in row.items()}
             for row in csv.DictReader(stream)
         ]
 
 
 def write_samples(model: DDPM, config: TrainConfig, folder: Path, epoch: int) -> tuple[Path, ...]:
     """Write `folder/samples/epoch_NNNN_I.png` and `.wav`, from the same noise every time."""
-    samples, written = make_folder(folder / "samples"), []
-    steps = min(SAMPLE_STEPS, model.noise_steps)
-    count = config.num_samples
-    for i, picture in enumerate(
-        model.sample(count, steps=steps, seed=config.seed) if count else ()
-    ):
-        png = samples / f"epoch_{epoch:04d}_{i}.png"
-        wav = png.with_suffix(".wav")
-        save_png(png, picture)
-        save_wav(wav, image_to_audio(picture, model.params), model.params.sample_rate)
-        written += [png, wav]
-    return tuple(written)
+    make_folder(folder / "samples")
+    files = sample_files(config, folder, epoch)
+    if files:
+        steps = min(SAMPLE_STEPS, model.noise_steps)
+        pictures = model.sample(config.num_samples, steps=steps, seed=config.seed)
+        for picture, png, wav in zip(pictures, files[::2], files[1::2], strict=True):
+            save_png(png, picture)
+            save_wav(wav, image_to_audio(picture, model.params), model.params.sample_rate)
+    return files
+
+
+def sample_files(config: TrainConfig, folder: Path, epoch: int) -> tuple[Path, ...]:
+    """Where the samples of an epoch lie: PNG, wav, PNG, wav ..."""
+    stems = [f"epoch_{epoch:04d}_{i}" for i in range(config.num_samples)]
+    return tuple(folder / "samples" / f"{stem}{end}" for stem in stems for end in (".png", ".wav"))
 
 
 @contextlib.contextmanager

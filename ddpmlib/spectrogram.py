@@ -1,6 +1,7 @@
 """The grid of a picture and its one codec: audio <-> mel power <-> dB <-> values in [-1, 1]."""
 
 import dataclasses
+import math
 import warnings
 from dataclasses import dataclass
 from functools import lru_cache
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ddpmlib.storage import atomic_write
+from ddpmlib.storage import atomic_write, fetch
 
 REFERENCE_DB = -10.0  # of the value +1, re a full-scale sine: loudest bands of levelled speech
 PNG_GREYS = 255  # one grey step is top_db / 255, 0.3 dB
@@ -35,6 +36,10 @@ class SpectrogramParams:
             if not good or isinstance(value, bool):
                 kind = "a whole number" if whole else "a number"
                 raise TypeError(f"{field.name} is {value!r}; it must be {kind}")
+            if not math.isfinite(value):
+                raise ValueError(f"{field.name} is {value}; it must be finite")
+            if not whole:  # so that 8000 and 8000.0 are one grid on disk too
+                object.__setattr__(self, field.name, float(value))
             if value <= 0 and field.name != "fmin":
                 raise ValueError(f"{field.name} is {value}; it must be above 0")
         if not 0 <= self.fmin < self.fmax <= self.sample_rate / 2:
@@ -177,14 +182,16 @@ def image_to_audio(image: np.ndarray | str | Path, params: SpectrogramParams) ->
         ((frames - 1) * hop_length,) float32 samples at params.sample_rate.
 
     Raises:
-        ValueError: when the picture's height is not params.n_mels.
+        ValueError: when the picture's height is not params.n_mels, or a value is not finite.
     """
     from ddpmlib.inversion import griffin_lim, mel_to_magnitude
 
     image = load_png(image) if isinstance(image, str | Path) else np.asarray(image, np.float32)
-    image = image[0] if image.ndim == 3 else image
+    image = image[0] if image.ndim == 3 and len(image) == 1 else image
     if image.ndim != 2 or image.shape[0] != params.n_mels:
         raise ValueError(f"picture of shape {image.shape}; needed: ({params.n_mels}, frames)")
+    if bad := np.count_nonzero(~np.isfinite(image)):
+        raise ValueError(f"{bad} values of the picture are NaN or infinite; needed: -1...1")
     return griffin_lim(mel_to_magnitude(decode(image, params), params), params)
 
 
@@ -202,7 +209,7 @@ def load_png(path: str | Path) -> np.ndarray:
     """Read what `save_png` wrote: (n_mels, frames) float32 in [-1, 1]."""
     from PIL import Image
 
-    with Image.open(path) as picture:
+    with Image.open(fetch(path)) as picture:
         if picture.mode != "L":
             raise ValueError(f"{path} is a {picture.mode} picture; needed: 8-bit grey (L)")
         grey = np.asarray(picture, np.float32)

@@ -63,6 +63,15 @@ def _refuse_bucket(path: str | Path) -> None:
 
 
 @contextlib.contextmanager
+def naming_the_path(path: Path) -> Iterator[None]:
+    """Turn a failed write into an OSError whose one sentence names the path."""
+    try:
+        yield
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+
+
+@contextlib.contextmanager
 def atomic_write(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; rename it to `path` on success, delete it on failure.
 
@@ -70,22 +79,20 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
 
     Raises:
         OSError: no space, no permission: one sentence naming the final path.
+        NotImplementedError: for gs:// paths.
     """
+    _refuse_bucket(path)
     path = Path(path)
-    try:
+    with naming_the_path(path):
         handle, temporary = tempfile.mkstemp(prefix=f".{path.name[:40]}.", dir=path.parent)
-    except OSError as error:
-        raise _cannot_write(path, error) from error
-    os.close(handle)
-    temporary = Path(temporary)
-    try:
-        yield temporary
-        temporary.chmod(0o644)  # mkstemp makes files private to their owner
-        temporary.replace(path)
-    except OSError as error:
-        raise _cannot_write(path, error) from error
-    finally:
-        temporary.unlink(missing_ok=True)
+        os.close(handle)
+        temporary = Path(temporary)
+        try:
+            yield temporary
+            temporary.chmod(0o644)  # mkstemp makes files private to their owner
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 def make_folder(path: str | Path) -> Path:
@@ -93,14 +100,19 @@ def make_folder(path: str | Path) -> Path:
 
     Raises:
         OSError: one sentence naming the folder.
+        NotImplementedError: for gs:// paths.
     """
+    _refuse_bucket(path)
     path = Path(path)
-    try:
+    with naming_the_path(path):
         path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise _cannot_write(path, error) from error
     return path
 
 
 def _cannot_write(path: Path, error: OSError) -> OSError:
-    return type(error)(error.errno, f"cannot write {path}: {error.strerror or error}")
+    reason = error.strerror or str(error)
+    if reason.startswith("cannot write "):  # of a file written while this one was open
+        return error
+    message = f"cannot write {path}: {reason}"
+    # numpy reports a short write without a number.
+    return OSError(error.errno, message) if error.errno else OSError(message)

@@ -1,7 +1,6 @@
 """Training: one loop for laptop and GPUs, resumable at any step, honest about trouble.
 
-Every random draw of a step follows from (seed, step) alone. So a resumed run equals an
-uninterrupted one, and neither sampling nor validation nor the number of processes changes it.
+What a step does follows from `course` alone: a resumed run equals an uninterrupted one.
 """
 
 import importlib.util
@@ -13,7 +12,7 @@ from pathlib import Path
 import torch
 from torch.utils.data import DataLoader
 
-from ddpmlib import diffusion
+from ddpmlib import course, diffusion
 from ddpmlib.config import Progress, TrainConfig
 from ddpmlib.dataset import SpectrogramSet
 from ddpmlib.ddpm import DDPM, autocast
@@ -23,6 +22,7 @@ from ddpmlib.run import (
     deferred_interrupt,
     open_run,
     publish_run,
+    sample_files,
     write_samples,
 )
 from ddpmlib.unet import UNet, UNetConfig
@@ -66,7 +66,7 @@ class _Loop:
     """One training: what stays the same from step to step, and the state that does not."""
 
     def __init__(self, config, data, validation, run_folder, network, callback):
-        _check_fit(config, data)
+        _check_fit(config, data, validation)
         self.config, self.data, self.validation = config, data, validation
         self.run_folder, self.callback = Path(run_folder), callback
         self.accelerator = _accelerator(config, self.run_folder)
@@ -75,38 +75,50 @@ class _Loop:
         torch.manual_seed(config.seed)  # of the first weights
         unet = UNet(network).to(self.device, memory_format=torch.channels_last)
         model = DDPM(unet, data.params, config.schedule, config.noise_steps, config.target)
-        self.state = TrainState(model, config)
+        self.state = TrainState(model, config, len(data))
         self.steps_per_epoch = len(data) // config.batch_size
 
     def run(self) -> DDPM:
         """Train until epochs or minutes are used up."""
         state, accelerator = self.state, self.accelerator
+        self.finish_samples()
+        if self.share() == 1:
+            return state.averaged()
         self.network, self.optimizer = accelerator.prepare(state.model.network, state.optimizer)
         accelerator.init_trackers("tensorboard")
         self.started = time.monotonic() - state.seconds
         self.saved = state.seconds
-        with deferred_interrupt() as interrupted:
-            while self.share() < 1:
-                for x_0, indices in self.batches():
-                    loss = self.step(x_0, indices)
-                    state.advance(loss, self.elapsed())
-                    ended = state.batch == self.steps_per_epoch or self.share() == 1
-                    outcome = self.end_epoch() if ended else {}
-                    if interrupted or self.is_save_due():
-                        self.save()
-                    self.report(loss, **outcome)
-                    if interrupted:
-                        raise KeyboardInterrupt(f"stopped after step {state.step}; state is saved")
-                    if ended:
-                        break
-        accelerator.end_training()
+        try:
+            with deferred_interrupt() as pressed:
+                while self.share() < 1:
+                    self.epoch(pressed)
+        finally:
+            accelerator.end_training()
         return state.averaged()
+
+    def epoch(self, pressed: list) -> None:
+        """Train to the end of the epoch or of the minutes, or to the step where Ctrl-C came."""
+        state = self.state
+        for x_0, indices in self.batches():
+            loss = self.step(x_0, indices)
+            state.advance(loss, self.elapsed())
+            ended = state.batch == self.steps_per_epoch or self.share() == 1
+            self.report(loss, **self.end_epoch() if ended else {})
+            # Asked once, after the callback: what is said to be saved has been saved.
+            interrupted = self.total(len(pressed)) > 0
+            if interrupted or self.is_save_due():
+                self.save()
+            if interrupted:
+                raise KeyboardInterrupt(f"stopped after step {state.step}; state is saved")
+            if ended:
+                return
 
     def step(self, x_0: torch.Tensor, indices: list[int]) -> float:
         """One step of the optimizer; returns the mean loss over all processes."""
         config, accelerator = self.config, self.accelerator
         x_0 = x_0.to(self.device, non_blocking=True)
-        t, noise = self.draw(x_0.shape)
+        t = course.times(config, self.state.step)[self.mine]
+        noise = course.noise(config, self.state.step, self.device)[self.mine]
         alpha_bar = self.state.model.alpha_bar
         losses = diffusion.training_loss(self.predict, x_0, t, noise, alpha_bar, config.target)
         accelerator.backward(losses.mean())
@@ -115,7 +127,7 @@ class _Loop:
         if not math.isfinite(loss + float(norm)):
             raise FloatingPointError(self.trouble(losses, indices))
         for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(config, self.state.step, self.share())
+            group["lr"] = course.learning_rate(config, self.state.step, self.share())
         self.optimizer.step()
         self.optimizer.zero_grad()
         self.state.ema.update_parameters(self.state.model.network)
@@ -125,26 +137,10 @@ class _Loop:
         with autocast(self.device, self.config.precision):
             return self.network(x_t, t)
 
-    def draw(self, shape: torch.Size) -> tuple[torch.Tensor, torch.Tensor]:
-        """Times and noise of this step, for this process' part of the batch.
-
-        Times are evenly spread over the batch with one random offset, which makes the loss less
-        noisy (Kingma et al. 2021, "Variational Diffusion Models", appendix I.1).
-        """
-        batch = self.config.batch_size
-        seed = (self.config.seed << 32) + self.state.step
-        offset = torch.rand(1, generator=torch.Generator().manual_seed(seed))
-        t = (offset + torch.arange(batch) / batch) % 1 * self.config.noise_steps
-        generator = torch.Generator(self.device).manual_seed(seed)
-        noise = torch.randn((batch, *shape[1:]), generator=generator, device=self.device)
-        return t.long()[self.mine], noise[self.mine]
-
     def batches(self) -> Iterator[tuple[torch.Tensor, list[int]]]:
         """What is left of this epoch: pictures of this process, and their indices."""
-        seed = (self.config.seed << 32) + self.state.epoch
-        order = torch.randperm(len(self.data), generator=torch.Generator().manual_seed(seed))
-        whole = order[: self.steps_per_epoch * self.config.batch_size]
-        chosen = whole.view(self.steps_per_epoch, -1)[self.state.batch :, self.mine].tolist()
+        order = course.order(self.config, self.state.epoch, len(self.data))
+        chosen = order[self.state.batch :, self.mine].tolist()
         on_gpu = self.device.type == "cuda"
         loader = DataLoader(
             self.data, batch_sampler=chosen, num_workers=2 * on_gpu, pin_memory=on_gpu
@@ -169,12 +165,20 @@ class _Loop:
         append_metrics(self.run_folder, metrics)
         self.accelerator.log(metrics, step=state.step)
         self.save()
-        due = metrics["epoch"] % self.config.sample_every == 0
         samples = ()
-        if due or finished:
+        if finished or metrics["epoch"] % self.config.sample_every == 0:
             samples = write_samples(averaged, self.config, self.run_folder, metrics["epoch"])
         publish_run(self.run_folder, self.config)
         return {"metrics": metrics, "samples": samples}
+
+    def finish_samples(self) -> None:
+        """Make the samples that a run lacks because it was killed while it made them."""
+        state, finished = self.state, self.share() == 1
+        epoch = state.epoch + (state.batch > 0)
+        due = finished or (state.batch == 0 < epoch and epoch % self.config.sample_every == 0)
+        files = sample_files(self.config, self.run_folder, epoch)
+        if due and self.accelerator.is_main_process and not all(f.exists() for f in files):
+            write_samples(state.averaged(), self.config, self.run_folder, epoch)
 
     def save(self) -> None:
         self.saved = self.state.seconds
@@ -192,13 +196,16 @@ class _Loop:
             self.callback(Progress(*args, **outcome))
 
     def elapsed(self) -> float:
-        """Seconds of training, the same on every process, so that all stop at one step."""
-        seconds = torch.tensor(time.monotonic() - self.started, dtype=torch.float32)
-        if self.accelerator.num_processes > 1:
-            from accelerate.utils import broadcast
+        """Seconds of training by the main process' clock."""
+        main = self.accelerator.is_main_process
+        return self.total(time.monotonic() - self.started if main else 0.0)
 
-            seconds = broadcast(seconds.to(self.device))
-        return seconds.item()
+    def total(self, value: float) -> float:
+        """Sum over all processes, so that all save and stop at the same step."""
+        if self.accelerator.num_processes == 1:
+            return value
+        value = torch.tensor(value, dtype=torch.float64, device=self.device)
+        return self.accelerator.reduce(value, "sum").item()
 
     def share(self) -> float:
         """How much of the run is done, 0...1: by epochs or by minutes, whichever ends first."""
@@ -216,13 +223,8 @@ class _Loop:
         return f"loss is not finite at step {step}; pictures from {files}; {last}"
 
 
-def learning_rate(config: TrainConfig, step: int, share: float) -> float:
-    """Linear warm-up, then half a cosine down to a twentieth at the end of the run."""
-    warm = min(1.0, (step + 1) / config.warmup_steps)
-    return config.learning_rate * warm * (0.05 + 0.95 * (1 + math.cos(math.pi * share)) / 2)
-
-
-def _check_fit(config: TrainConfig, data: SpectrogramSet) -> None:
+def _check_fit(config: TrainConfig, data: SpectrogramSet, validation: SpectrogramSet) -> None:
+    data.params.check_same(validation.params, "the training data", "the validation data")
     if config.image_size != data.params.image_size:
         raise ValueError(
             f"image_size is {config.image_size} but {data.path.name} holds pictures of "
@@ -244,10 +246,14 @@ def _check_processes(config: TrainConfig, processes: int) -> None:
 
 def _accelerator(config: TrainConfig, run_folder: Path):
     from accelerate import Accelerator
+    from accelerate.state import AcceleratorState, PartialState
 
     available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if not available.get(config.device, True):
         raise ValueError(f"device is {config.device!r}, which this machine lacks; use auto or cpu")
+    if PartialState._shared_state and PartialState().num_processes == 1:
+        # It keeps the first device of a process for good; a notebook may ask for another one.
+        AcceleratorState._reset_state(reset_partial_state=True)
     tracker = "tensorboard" if importlib.util.find_spec("tensorboard") else None
     # Precision is ours (ddpm.autocast): sampling and validation need the same, outside of it.
     return Accelerator(

@@ -24,6 +24,10 @@ class UNetConfig:
         for name in ("width", "blocks", "patch", "heads"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1")
+        if not self.multipliers or any(type(m) is not int or m < 1 for m in self.multipliers):
+            raise ValueError(
+                f"multipliers is {self.multipliers}; it must be whole numbers of at least 1"
+            )
         if self.width % GROUPS or (self.width * self.multipliers[-1]) % self.heads:
             raise ValueError(
                 f"width is {self.width}; it must be a multiple of {GROUPS} and, times "

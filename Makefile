@@ -1,0 +1,35 @@
+# Each target makes .venv first when it is missing; all that is needed is Python 3.11 and make.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/installed
+DEMO := data/runs/demo
+PAPERMILL := $(BIN)/papermill --kernel python3 --cwd notebooks --log-output --no-progress-bar
+
+.PHONY: demo test lab lint
+
+demo: $(INSTALLED)  ## sample corpus -> spectrograms -> six minutes of training -> gibberish
+	mkdir -p $(DEMO)
+	$(PAPERMILL) notebooks/02_build_spectrograms.ipynb $(DEMO)/02_build_spectrograms.ipynb
+	$(PAPERMILL) notebooks/03_train_ddpm.ipynb $(DEMO)/03_train_ddpm.ipynb -p name demo
+	$(PAPERMILL) notebooks/04_sample_and_listen.ipynb $(DEMO)/04_sample_and_listen.ipynb -p run demo
+	$(BIN)/jupyter nbconvert --log-level WARN --to html $(DEMO)/04_sample_and_listen.ipynb
+	@echo "Listen: $(DEMO)/04_sample_and_listen.html, or $(DEMO)/gibberish/*.wav"
+
+test: $(INSTALLED)
+	$(BIN)/python -m pytest
+
+lab: $(INSTALLED)
+	$(BIN)/jupyter lab --notebook-dir=. notebooks/01_explore_audio.ipynb
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+# torch comes first: its exact version keeps pip from looking at any other build.
+$(INSTALLED): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]"
+	touch $(INSTALLED)

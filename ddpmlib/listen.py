@@ -1,0 +1,162 @@
+"""Looking and listening in a notebook: pictures in seconds and Hz, players, training as it goes."""
+
+import html
+import time
+from pathlib import Path
+
+import numpy as np
+
+from ddpmlib.config import Progress
+from ddpmlib.spectrogram import SpectrogramParams
+
+COLORS = "magma"  # even steps of brightness, also in grey print and for colour-blind eyes
+PEAK = 0.9  # of the loudest sample of players that are matched in level
+HEARTBEAT = 55.0  # seconds between printed lines; papermill saves only when something is printed
+REDRAW = 10.0  # seconds between drawings of the live plot
+TICKS = (125, 250, 500, 1000, 2000, 4000, 8000, 16000)  # Hz
+
+
+def show_picture(ax, picture: np.ndarray, params: SpectrogramParams, title: str = "") -> None:
+    """Draw (n_mels, frames) or (1, n_mels, frames) in [-1, 1]; axes in seconds and Hz."""
+    import librosa
+
+    picture = np.asarray(picture, np.float32).reshape(np.shape(picture)[-2:])
+    seconds = picture.shape[1] * params.hop_length / params.sample_rate
+    ax.imshow(
+        picture,
+        origin="lower",
+        aspect="auto",
+        cmap=COLORS,
+        vmin=-1,
+        vmax=1,
+        extent=(0, seconds, 0, params.n_mels),
+    )
+    bands = librosa.mel_frequencies(params.n_mels + 2, fmin=params.fmin, fmax=params.fmax)
+    ticks = [hz for hz in TICKS if params.fmin < hz <= params.fmax]
+    ax.set_yticks(np.interp(ticks, bands[1:-1], np.arange(params.n_mels) + 0.5), ticks)
+    ax.set(xlabel="seconds", ylabel="Hz", title=title)
+
+
+def picture_wall(pictures, params: SpectrogramParams, titles=(), columns: int = 4):
+    """A figure of many pictures (n, 1, n_mels, n_frames), labelled once a row and column."""
+    import matplotlib.pyplot as plt
+
+    rows = -(-len(pictures) // columns)
+    figure, axes = plt.subplots(
+        rows, columns, figsize=(3.6 * columns, 2.1 * rows + 0.3), squeeze=False, layout="tight"
+    )
+    titles = [*titles, *[""] * (len(pictures) - len(titles))]
+    for ax in axes.flat[len(pictures) :]:
+        ax.axis("off")
+    for ax, picture, title in zip(axes.flat, pictures, titles, strict=False):
+        show_picture(ax, picture, params, title)
+        ax.label_outer()
+    return figure
+
+
+def waveform_stft_mel(samples: np.ndarray, params: SpectrogramParams, title: str = ""):
+    """A figure of three views of one sound: waveform, linear STFT, and the picture on the grid."""
+    import librosa
+    import matplotlib.pyplot as plt
+
+    from ddpmlib.spectrogram import audio_to_image, window_gain
+
+    figure, (wave, stft, mel) = plt.subplots(1, 3, figsize=(15, 3), layout="tight")
+    wave.plot(np.arange(len(samples)) / params.sample_rate, samples, linewidth=0.4)
+    wave.set(xlabel="seconds", ylabel="amplitude", title=f"{title}: waveform")
+    magnitude = np.abs(librosa.stft(samples, n_fft=params.n_fft, hop_length=params.hop_length))
+    db = 20 * np.log10(np.maximum(magnitude / window_gain(params), 1e-10))
+    extent = (0, len(samples) / params.sample_rate, 0, params.sample_rate / 2)
+    looks = {"origin": "lower", "aspect": "auto", "cmap": COLORS, "vmin": -90, "vmax": -10}
+    stft.imshow(db, extent=extent, **looks)
+    stft.set(xlabel="seconds", ylabel="Hz", title=f"STFT, {magnitude.shape[0]} bins")
+    show_picture(mel, audio_to_image(samples, params), params, f"mel, {params.n_mels} bands")
+    return figure
+
+
+def players(sounds: dict[str, np.ndarray], sample_rate: int):
+    """A table of labelled players, all under one gain, so that loudness can be compared.
+
+    Plain HTML: it also plays in an executed notebook, a printed page and nbviewer.
+
+    Args:
+        sounds: label -> (n,) samples at `sample_rate` Hz.
+    """
+    from IPython.display import HTML, Audio
+
+    peak = max(np.abs(samples).max() for samples in sounds.values())
+    rows = []
+    for label, samples in sounds.items():
+        audio = Audio(samples * (PEAK / max(peak, 1e-9)), rate=sample_rate, normalize=False)
+        element = audio._repr_html_().replace(
+            "<audio ", f'<audio aria-label="{html.escape(label)}" '
+        )
+        rows.append(f"<tr><td>{html.escape(label)}</td><td>{element}</td></tr>")
+    return HTML(f"<table>{''.join(rows)}</table>")
+
+
+def denoising_strip(stages: list[np.ndarray], params: SpectrogramParams, titles: list[str]):
+    """A figure of one picture on its way from noise to speech; stages (1, n_mels, n_frames)."""
+    return picture_wall(stages, params, titles, columns=min(4, len(stages)))
+
+
+def loss_curves(rows: list[dict]):
+    """A figure of training and validation loss over minutes, from rows of metrics.csv."""
+    import matplotlib.pyplot as plt
+
+    figure, ax = plt.subplots(figsize=(8, 3), layout="tight")
+    minutes = [row["minutes"] for row in rows]
+    for name, style in (("train_loss", "-"), ("validation_loss", "--")):
+        values = [np.nan if row[name] is None else row[name] for row in rows]
+        ax.plot(minutes, values, style, marker=".", label=name.replace("_", " "))
+    ax.set(xlabel="minutes of training", ylabel="loss", yscale="log")
+    ax.grid(alpha=0.3, which="both")
+    ax.legend()
+    return figure
+
+
+class TrainingView:
+    """Callback of `train`: one plot that redraws itself, and a printed line at least a minute."""
+
+    def __init__(self, rows: list[dict] = ()):
+        self.rows = list(rows)  # epochs of a run that is resumed
+        self.handle = None
+        self.printed = self.drawn = -np.inf
+
+    def __call__(self, progress: Progress) -> None:
+        last = progress.share >= 1
+        if progress.metrics:
+            self.rows.append(progress.metrics)
+            if last or time.monotonic() - self.drawn > REDRAW:
+                self._draw()
+        if last or time.monotonic() - self.printed > HEARTBEAT:
+            self.printed = time.monotonic()
+            print(progress_line(progress), flush=True)
+
+    def _draw(self) -> None:
+        import matplotlib.pyplot as plt
+        from IPython.display import display
+
+        figure = loss_curves(self.rows)
+        if self.handle is None:
+            self.handle = display(figure, display_id=True)
+        else:
+            self.handle.update(figure)
+        plt.close(figure)
+        self.drawn = time.monotonic()
+
+
+def progress_line(progress: Progress) -> str:
+    """One line about a running training."""
+    left = progress.minutes * (1 / max(progress.share, 1e-3) - 1)
+    return (
+        f"{progress.minutes:5.1f} min, about {left:.1f} left; epoch {progress.epoch}, "
+        f"step {progress.step}, loss {progress.loss:.4f}"
+    )
+
+
+def newest_samples(run_folder: Path) -> list[Path]:
+    """PNG files of the last epoch that made samples; the wav of each lies beside it."""
+    pictures = sorted((run_folder / "samples").glob("epoch_*.png"))
+    last = pictures[-1].name.rsplit("_", 1)[0] if pictures else ""
+    return [path for path in pictures if path.name.startswith(last + "_")]
