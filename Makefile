@@ -4,6 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
 DEMO := data/runs/demo
+MINUTES ?= 6
 PAPERMILL := $(BIN)/papermill --kernel python3 --cwd notebooks --log-output --no-progress-bar
 
 .PHONY: demo test lab lint
@@ -11,7 +12,8 @@ PAPERMILL := $(BIN)/papermill --kernel python3 --cwd notebooks --log-output --no
 demo: $(INSTALLED)  ## sample corpus -> spectrograms -> six minutes of training -> gibberish
 	mkdir -p $(DEMO)
 	$(PAPERMILL) notebooks/02_build_spectrograms.ipynb $(DEMO)/02_build_spectrograms.ipynb
-	$(PAPERMILL) notebooks/03_train_ddpm.ipynb $(DEMO)/03_train_ddpm.ipynb -p name demo
+	$(PAPERMILL) notebooks/03_train_ddpm.ipynb $(DEMO)/03_train_ddpm.ipynb -p name demo \
+		-p max_minutes $(MINUTES)
 	$(PAPERMILL) notebooks/04_sample_and_listen.ipynb $(DEMO)/04_sample_and_listen.ipynb -p run demo
 	$(BIN)/jupyter nbconvert --log-level WARN --to html $(DEMO)/04_sample_and_listen.ipynb
 	@echo "Listen: $(DEMO)/04_sample_and_listen.html, or $(DEMO)/gibberish/*.wav"
@@ -20,7 +22,7 @@ test: $(INSTALLED)
 	$(BIN)/python -m pytest
 
 lab: $(INSTALLED)
-	$(BIN)/jupyter lab --notebook-dir=. notebooks/01_explore_audio.ipynb
+	$(BIN)/jupyter lab --LabApp.default_url=/lab/tree/notebooks
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

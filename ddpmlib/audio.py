@@ -4,6 +4,7 @@
 """
 
 import contextlib
+import io
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -154,8 +155,10 @@ def save_wav(path: str | Path, samples: np.ndarray, sample_rate: int) -> None:
     """Write (n,) samples as 16-bit mono wav; what lies outside [-1, 1] is clipped."""
     import soundfile
 
+    encoded = io.BytesIO()  # soundfile hides the reason of a failed write
+    soundfile.write(encoded, np.clip(samples, -1, 1), sample_rate, "PCM_16", format="WAV")
     with atomic_write(path) as temporary:
-        soundfile.write(temporary, np.clip(samples, -1, 1), sample_rate, "PCM_16", format="WAV")
+        temporary.write_bytes(encoded.getbuffer())
 
 
 def _decode(path: Path) -> tuple[np.ndarray, int]:

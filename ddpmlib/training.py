@@ -179,6 +179,7 @@ class _Loop:
         files = sample_files(self.config, self.run_folder, epoch)
         if due and self.accelerator.is_main_process and not all(f.exists() for f in files):
             write_samples(state.averaged(), self.config, self.run_folder, epoch)
+            publish_run(self.run_folder, self.config)
 
     def save(self) -> None:
         self.saved = self.state.seconds

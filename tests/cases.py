@@ -33,6 +33,17 @@ def vowel(seconds: float, rate: int = RATE, hz: float = 130.0) -> np.ndarray:
     return 0.25 * sound / np.abs(sound).max()
 
 
+def level(samples: np.ndarray) -> float:
+    """Root mean square in dBFS."""
+    return 10 * np.log10(np.mean(np.square(samples, dtype=np.float64)))
+
+
+def loudest_hz(samples: np.ndarray) -> float:
+    """Frequency of the strongest component of samples at RATE, to a fraction of a hertz."""
+    spectrum = np.abs(np.fft.rfft(samples * np.hanning(len(samples)), 4 * len(samples)))
+    return spectrum.argmax() * RATE / (4 * len(samples))
+
+
 def write(path: Path, samples: np.ndarray, rate: int = RATE, **how) -> Path:
     """Write samples (n,) or (n, channels); `how` goes to soundfile.write."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -59,6 +70,7 @@ def encode(path: Path, samples: np.ndarray, codec: str, rate: int, container: st
 
     with av.open(str(path), "w", format=container) as output:
         stream = output.add_stream(codec, rate=rate, layout="mono")
+        stream.bit_rate = 24_000 if "amr" not in codec else 12_200
         frame = av.AudioFrame.from_ndarray(
             (samples * 32767).astype(np.int16)[None], format="s16", layout="mono"
         )

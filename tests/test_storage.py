@@ -105,9 +105,14 @@ def test_atomic_write_shows_the_name_only_when_complete(tmp_path):
 def test_a_failed_write_keeps_the_old_file_and_leaves_nothing(tmp_path, error):
     path = tmp_path / "x.txt"
     path.write_text("old")
-    with pytest.raises(error), atomic_write(path) as temporary:
-        temporary.write_text("half")
-        raise error
+
+    def write_half() -> None:
+        with atomic_write(path) as temporary:
+            temporary.write_text("half")
+            raise error
+
+    with pytest.raises(error):
+        write_half()
     assert path.read_text() == "old"
     assert leftovers(tmp_path) == []
 
@@ -144,9 +149,9 @@ def test_make_folder_makes_parents_and_accepts_an_existing_one(tmp_path):
 
 
 def test_of_nested_writes_the_one_that_failed_is_named():
-    with pytest.raises(OSError, match="inner") as caught, naming_the_path(Path("outer")):
-        with naming_the_path(Path("inner")):
-            raise OSError(errno.ENOSPC, "No space left on device")
+    outer, inner = naming_the_path(Path("outer")), naming_the_path(Path("inner"))
+    with pytest.raises(OSError, match="inner") as caught, outer, inner:
+        raise OSError(errno.ENOSPC, "No space left on device")
     assert one_sentence(caught.value, "cannot write inner: No space left on device")
     assert "outer" not in str(caught.value)
     assert caught.value.errno == errno.ENOSPC

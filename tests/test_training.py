@@ -1,0 +1,253 @@
+"""Training: it learns, it resumes to the bit wherever it was stopped, and it says what is wrong."""
+
+import math
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from tiny import (
+    EPOCHS,
+    NETWORK,
+    PARAMS,
+    STEPS,
+    assert_same,
+    assert_same_run,
+    checkpoint,
+    fit,
+    start,
+    tiny_config,
+    write_data,
+)
+
+from ddpmlib import course, run, training
+from ddpmlib.dataset import SpectrogramSet
+from ddpmlib.ddpm import DDPM, WEIGHTS
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory) -> Path:
+    """The run folder of an uninterrupted training."""
+    folder = tmp_path_factory.mktemp("whole")
+    fit(folder)
+    return folder / "run"
+
+
+def interrupt_at(step: int):
+    """A callback that presses Ctrl-C."""
+    return lambda progress: progress.step == step and os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_the_loss_falls(tmp_path):
+    write_data(tmp_path, pictures=32, validation=8)
+    fit(tmp_path, epochs=25, batch_size=8, learning_rate=4e-3, num_samples=0, ema_decay=0.9)
+    rows = run.read_metrics(tmp_path / "run")
+    assert rows[-1]["train_loss"] < 0.6 * rows[0]["train_loss"]
+    assert rows[-1]["validation_loss"] < 0.8 * rows[0]["validation_loss"]
+
+
+@pytest.mark.parametrize("step", [1, STEPS, STEPS + 2, EPOCHS * STEPS])
+def test_a_run_stopped_by_ctrl_c_goes_on_as_if_it_had_not_been(step, whole, tmp_path):
+    with pytest.raises(KeyboardInterrupt, match=f"stopped after step {step}; state is saved"):
+        fit(tmp_path, callback=interrupt_at(step))
+    assert checkpoint(tmp_path / "run")["counters"]["step"] == step
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    fit(tmp_path)
+    assert_same_run(tmp_path / "run", whole)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_a_run_stopped_from_outside_goes_on_as_if_it_had_not_been(number, whole, tmp_path):
+    code = "def slow(progress): print(progress.step, flush=True); time.sleep(0.3)\n"
+    process = start(tmp_path, code + "fit(folder, callback=slow, checkpoint_minutes=1e-9)")
+    for line in process.stdout:
+        if line.strip() == "6":
+            process.send_signal(number)
+            break
+    _, trouble = process.communicate(timeout=60)
+    assert process.returncode != 0
+    assert ("state is saved" in trouble) == (number == signal.SIGINT)
+    assert STEPS < checkpoint(tmp_path / "run")["counters"]["step"] < EPOCHS * STEPS
+    fit(tmp_path, checkpoint_minutes=1e-9)
+    theirs = checkpoint(whole)
+    theirs["config"]["checkpoint_minutes"] = 1e-9
+    assert_same(checkpoint(tmp_path / "run"), theirs)
+    assert [row["epoch"] for row in run.read_metrics(tmp_path / "run")] == [1, 2, 3]
+
+
+def test_samples_that_a_kill_prevented_are_made_up_for(whole, tmp_path, monkeypatch):
+    def killed(model, config, folder, epoch):
+        raise SystemExit
+
+    with monkeypatch.context() as patched:
+        patched.setattr(training, "write_samples", killed)
+        with pytest.raises(SystemExit):
+            fit(tmp_path)
+    assert not (tmp_path / "run/samples").exists()
+    fit(tmp_path)
+    assert_same_run(tmp_path / "run", whole)
+
+
+def test_sampling_and_validation_never_touch_the_training(whole, tmp_path):
+    write_data(tmp_path, validation=0)
+    fit(tmp_path, num_samples=0)
+    ours, theirs = checkpoint(tmp_path / "run"), checkpoint(whole)
+    for part in ("network", "ema", "optimizer", "counters"):
+        assert_same(ours[part], theirs[part], part)
+    assert not (tmp_path / "run/samples").exists() or not any((tmp_path / "run/samples").iterdir())
+    assert {row["validation_loss"] for row in run.read_metrics(tmp_path / "run")} == {None}
+
+
+def test_resuming_a_finished_run_does_nothing(whole, tmp_path):
+    fit(tmp_path)
+    before = {f: f.read_bytes() for f in (tmp_path / "run").rglob("*") if f.is_file()}
+    steps = []
+    model = fit(tmp_path, callback=steps.append)
+    assert steps == []
+    assert before == {f: f.read_bytes() for f in (tmp_path / "run").rglob("*") if f.is_file()}
+    assert_same(dict(model.network.state_dict()), load_file(whole / WEIGHTS))
+
+
+def test_saved_and_returned_are_the_averaged_weights(tmp_path):
+    returned = fit(tmp_path).network.state_dict()
+    state, saved = checkpoint(tmp_path / "run"), load_file(tmp_path / "run" / WEIGHTS)
+    assert_same(dict(returned), saved)
+    assert_same({name: state["ema"][f"module.{name}"] for name in saved}, saved)
+    assert not torch.equal(saved["stem.weight"], state["network"]["stem.weight"])
+    assert DDPM.load(tmp_path / "run").params == PARAMS
+
+
+def test_max_minutes_stops_inside_an_epoch_and_more_minutes_go_on(whole, tmp_path):
+    seen = []
+    fit(tmp_path, max_minutes=1e-6, callback=seen.append)
+    assert (len(seen), seen[0].step, seen[0].share) == (1, 1, 1)
+    assert len(seen[0].samples) == 4
+    rows = run.read_metrics(tmp_path / "run")
+    assert [(row["epoch"], row["step"]) for row in rows] == [(1, 1)]
+    assert checkpoint(tmp_path / "run")["counters"]["step"] == 1
+    fit(tmp_path, max_minutes=1e-6)  # used up
+    assert checkpoint(tmp_path / "run")["counters"]["step"] == 1
+    fit(tmp_path)
+    assert_same_run(tmp_path / "run", whole)
+
+
+def test_time_of_a_resumed_run_counts_on(tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        fit(tmp_path, callback=interrupt_at(2))
+    before = checkpoint(tmp_path / "run")["counters"]["seconds"]
+    seen = []
+    fit(tmp_path, callback=seen.append)
+    minutes = [progress.minutes for progress in seen]
+    assert minutes == sorted(minutes)
+    assert before / 60 < minutes[0] < before / 60 + 0.2
+
+
+def test_the_callback_hears_of_every_step(tmp_path):
+    seen = []
+    fit(tmp_path, callback=seen.append, sample_every=2)
+    assert [p.step for p in seen] == list(range(1, EPOCHS * STEPS + 1))
+    assert [p.epoch for p in seen] == [1] * STEPS + [2] * STEPS + [3] * STEPS
+    assert [p.share for p in seen] == pytest.approx([s / 12 for s in range(1, 13)])
+    assert [p.step for p in seen if p.metrics] == [4, 8, 12]
+    assert [len(p.samples) for p in seen if p.metrics] == [0, 4, 4]  # the last epoch always
+    rows = run.read_metrics(tmp_path / "run")
+    for epoch, row in enumerate(rows):
+        losses = [p.loss for p in seen[epoch * STEPS : (epoch + 1) * STEPS]]
+        assert row["train_loss"] == pytest.approx(sum(losses) / STEPS)
+
+
+def test_a_picture_that_is_not_finite_stops_with_step_and_name(tmp_path):
+    path = write_data(tmp_path)
+    bad = int(course.order(tiny_config(), 0, 18)[2, 1])  # second picture of the third step
+    pictures = np.load(path, mmap_mode="r+")
+    pictures[bad, 0, 3, 4] = math.nan
+    pictures.flush()
+    words = f"loss is not finite at step 3; pictures from speaker/{bad:03d}.wav; "
+    with pytest.raises(FloatingPointError, match=words + "no checkpoint was written yet"):
+        fit(tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        fit(tmp_path, callback=interrupt_at(2))
+    before = {f.name: f.read_bytes() for f in (tmp_path / "run").iterdir() if f.is_file()}
+    with pytest.raises(FloatingPointError, match=words + "checkpoint of step 2 is kept"):
+        fit(tmp_path)
+    assert before == {f.name: f.read_bytes() for f in (tmp_path / "run").iterdir() if f.is_file()}
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"batch_size": 19}, r"batch_size is 19 but tiny.npy has 18 .*at most 18"),
+        ({"image_size": (8, 32)}, r"image_size is \(8, 32\) but tiny.npy .*\(8, 16\)"),
+        ({"device": "mps"}, "device is 'mps', which this machine lacks; use auto or cpu"),
+        ({"device": "cuda"}, "device is 'cuda', which this machine lacks; use auto or cpu"),
+    ],
+)
+def test_what_does_not_fit_is_named_before_anything_is_written(changes, words, tmp_path):
+    if changes.get("device") == "cuda" and torch.cuda.is_available():
+        pytest.skip("this machine has one")
+    with pytest.raises(ValueError, match=words):
+        fit(tmp_path, **changes)
+    assert not (tmp_path / "run").exists()
+
+
+def test_validation_pictures_of_another_grid_are_refused(tmp_path):
+    (tmp_path / "other").mkdir()
+    other = write_data(tmp_path / "other", params=replace(PARAMS, fmin=50.0))
+    sets = SpectrogramSet(write_data(tmp_path)), SpectrogramSet(other, "validation")
+    with pytest.raises(ValueError, match=r"fmin is 0.0 in the training data but 50.0 in the valid"):
+        training.train(tiny_config(), *sets, tmp_path / "run", NETWORK)
+
+
+def test_another_device_may_be_asked_for_in_the_same_process(monkeypatch):
+    from accelerate.state import PartialState
+
+    training._accelerator(tiny_config(), Path("run"))
+    monkeypatch.setitem(PartialState._shared_state, "device", torch.device("meta"))
+    assert training._accelerator(tiny_config(), Path("run")).device.type == "cpu"
+
+
+def test_two_processes_stop_together_and_train_like_one(whole, tmp_path):
+    """Ctrl-C reaches one of two; one process goes on and ends where one alone would have."""
+    write_data(tmp_path)
+    script = tmp_path / "two.py"
+    script.write_text(
+        "import os, signal\nfrom pathlib import Path\nfrom tiny import fit\n"
+        "press = lambda progress: progress.step == 6 and os.kill(os.getpid(), signal.SIGINT)\n"
+        f"fit(Path({str(tmp_path)!r}), callback=press)\n"
+    )
+    options = ["--cpu", "--num_processes=2", "--num_machines=1", "--main_process_port=0"]
+    command = [sys.executable, "-m", "accelerate.commands.launch", *options, str(script)]
+    path = os.environ | {"PYTHONPATH": str(Path(__file__).parent)}
+    done = subprocess.run(command, env=path, capture_output=True, text=True, timeout=120)
+    assert done.returncode != 0
+    assert done.stderr.count("KeyboardInterrupt: stopped after step 6; state is saved") == 2
+    fit(tmp_path)
+    ours, theirs = (load_file(folder / WEIGHTS) for folder in (tmp_path / "run", whole))
+    assert all(torch.allclose(ours[name], theirs[name], atol=1e-5) for name in theirs)
+
+
+def test_data_larger_than_memory_trains(tmp_path):
+    """A file of 1 GB under a limit of 400 MB more than Python needs; it is sparse on the disk."""
+    code = """
+params = SpectrogramParams()
+path, shape = folder / "tiny.npy", (32_768, 1, 64, 256)
+np.lib.format.open_memmap(path, "w+", dtype=np.float16, shape=shape).flush()
+describe(path, shape, params, [("a.wav", "train"), ("b.wav", "validation")])
+fit(folder, "first", image_size=(64, 256), max_minutes=1e-6, num_samples=0)
+used = int(next(line for line in open("/proc/self/status") if "VmData" in line).split()[1])
+resource.setrlimit(resource.RLIMIT_DATA, ((used << 10) + (400 << 20),) * 2)
+fit(folder, image_size=(64, 256), max_minutes=0.02, num_samples=0)
+try:
+    np.load(path)
+except MemoryError:
+    print("too large", checkpoint(folder / "run")["counters"]["step"])
+"""
+    answer, trouble = start(tmp_path, code).communicate(timeout=120)
+    assert answer.startswith("too large"), trouble
+    assert int(answer.split()[-1]) > 2
