@@ -89,8 +89,8 @@ def prepare(folder: str | Path, into: str | Path, preparation: Preparation, work
         split = "validation" if sha256 in held_out else "train"
         settings = _fingerprint(preparation, split)
         wanted.append(Entry(path.relative_to(root).as_posix(), sha256, settings, split))
-    earlier = read_manifest(into)
-    known = {_key(e): e for e in earlier if _is_whole(e, into, preparation.params)}
+    earlier = (e for e in read_manifest(into) if _is_whole(e, into, preparation.params))
+    known = {_key(entry): entry for entry in earlier}
     finished = [known[_key(entry)] for entry in wanted if _key(entry) in known]
     missing = [entry for entry in wanted if _key(entry) not in known]
     with _appender(into) as append:
@@ -101,7 +101,7 @@ def prepare(folder: str | Path, into: str | Path, preparation: Preparation, work
     finished.sort(key=lambda entry: entry.file)
     with atomic_write(into / MANIFEST) as temporary:  # drops lines of recordings that are gone
         temporary.write_text("".join(_line(entry) for entry in finished), **UTF8)
-    _remove_leftovers(into, earlier, finished)
+    _remove_leftovers(into, finished)
     return finished
 
 
@@ -207,11 +207,13 @@ def _is_whole(entry: Entry, into: Path, params: SpectrogramParams) -> bool:
     return array.shape == (entry.pictures, 1, *params.image_size)
 
 
-def _remove_leftovers(into: Path, earlier: list[Entry], finished: list[Entry]) -> None:
+def _remove_leftovers(into: Path, finished: list[Entry]) -> None:
     """Delete arrays of earlier settings or lost recordings, and files of killed workers."""
-    stale = {e.output for e in earlier if e.output} - {e.output for e in finished}
-    for path in [into / name for name in stale] + list(into.glob(".*.npy.*")):
-        path.unlink(missing_ok=True)
+    wanted = {entry.output for entry in finished}
+    for path in into.iterdir():
+        array = re.search(r"-[0-9a-f]{16}\.npy$", path.name) and path.name not in wanted
+        if array or re.match(r"\..*\.npy\.|\.manifest\.jsonl\.", path.name):
+            path.unlink(missing_ok=True)
 
 
 def _line(entry: Entry) -> str:

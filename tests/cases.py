@@ -177,6 +177,18 @@ def hostile_recordings(folder: Path) -> dict[str, str]:
     }
 
 
+def twelve_recordings(folder: Path) -> Path:
+    """Short ones that differ: 00.wav ... 11.wav."""
+    for i in range(12):
+        write(folder / f"{i:02}.wav", vowel(0.1 + 0.01 * i, hz=100 + 5 * i))
+    return folder
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    """The arrays in a folder: name -> bytes."""
+    return {p.name: p.read_bytes() for p in folder.iterdir() if p.suffix == ".npy"}
+
+
 def python(code: str, *arguments, **options) -> subprocess.CompletedProcess:
     """Run code in a new interpreter with arguments in sys.argv[1:]; never raises, 120 s at most."""
     return subprocess.run(

@@ -1,70 +1,35 @@
 """A folder of recordings -> arrays and a manifest: what is used, redone, split, interrupted."""
 
-import json
-import os
 import re
-import shutil
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 from cases import (
     IGNORE,
-    RATE,
     SKIP,
     USE,
+    content,
     difficult_recordings,
     hostile_recordings,
     leftovers,
     one_sentence,
     python,
-    vowel,
-    write,
+    twelve_recordings,
 )
 
 from ddpmlib import preparation
-from ddpmlib.audio import AudioError, augmentations
+from ddpmlib.audio import AudioError
 from ddpmlib.dataset import summary
-from ddpmlib.preparation import MANIFEST, Preparation, cut, prepare, read_manifest
-from ddpmlib.spectrogram import DEFAULT, SpectrogramParams
+from ddpmlib.preparation import MANIFEST, Preparation, prepare, read_manifest
+from ddpmlib.spectrogram import DEFAULT
 
 SEQUENTIAL = {"workers": 1}
 
 
 @pytest.fixture
 def folder(tmp_path):
-    """Twelve short recordings that differ."""
-    for i in range(12):
-        write(tmp_path / "in" / f"{i:02}.wav", vowel(0.1 + 0.01 * i, hz=100 + 5 * i))
-    return tmp_path / "in"
-
-
-@pytest.fixture
-def prepared(monkeypatch):
-    """Names of the recordings that are really worked on, in order."""
-    names, work = [], preparation._prepare_one
-
-    def noting(root, into, entry, how):
-        names.append(entry.file)
-        return work(root, into, entry, how)
-
-    monkeypatch.setattr(preparation, "_prepare_one", noting)
-    return names
-
-
-def content(folder: Path) -> dict[str, bytes]:
-    return {p.name: p.read_bytes() for p in folder.iterdir() if p.suffix == ".npy"}
-
-
-def splits(entries) -> dict[str, str]:
-    return {entry.file: entry.split for entry in entries}
-
-
-# --- what is used
+    return twelve_recordings(tmp_path / "in")
 
 
 def check_verdicts(verdicts: dict[str, str], into: Path, entries: list) -> None:
@@ -101,7 +66,7 @@ def test_every_difficult_recording_is_used_skipped_or_ignored_as_it_should(tmp_p
     assert capfd.readouterr().err.count("Warning") < 5
 
 
-def test_hostile_files_neither_stop_nor_hang_the_batch(tmp_path, prepared):
+def test_hostile_files_neither_stop_nor_hang_the_batch(tmp_path, monkeypatch):
     (tmp_path / "in").mkdir()
     verdicts = hostile_recordings(tmp_path / "in")
     entries = prepare(tmp_path / "in", tmp_path / "out", Preparation(), **SEQUENTIAL)
@@ -109,9 +74,8 @@ def test_hostile_files_neither_stop_nor_hang_the_batch(tmp_path, prepared):
     text = summary(entries, DEFAULT)
     assert text.encode()  # can be printed
     assert "more skipped" in text or text.count("skipped ") == 9
-    prepared.clear()
-    prepare(tmp_path / "in", tmp_path / "out", Preparation(), **SEQUENTIAL)
-    assert prepared == []  # the manifest keeps odd names
+    monkeypatch.setattr(preparation, "_prepare_one", None)  # nothing is left to do
+    assert prepare(tmp_path / "in", tmp_path / "out", Preparation(), **SEQUENTIAL) == entries
 
 
 @pytest.mark.parametrize("error", [MemoryError("too much"), AudioError("bad"), OSError(5, "I/O")])
@@ -159,19 +123,13 @@ def test_an_output_folder_that_cannot_be_written_is_named(folder, tmp_path, plac
     assert one_sentence(caught.value, tmp_path / place)
 
 
-def test_a_manifest_that_cannot_be_written_is_named(folder, tmp_path):
-    (tmp_path / "out").mkdir()
-    (tmp_path / "out" / MANIFEST).symlink_to("/dev/full")  # every write there: no space left
-    with pytest.raises(OSError, match=f"cannot write .*{MANIFEST}.*No space left"):
-        prepare(folder, tmp_path / "out", Preparation(), **SEQUENTIAL)
-
-
 FULL_DISK = """
 import resource, sys
 from ddpmlib.preparation import Preparation, prepare
-resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))  # an array has 32,896 bytes
+folder, out, limit, workers = sys.argv[1:]
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(limit),) * 2)
 try:
-    prepare(*sys.argv[1:3], Preparation(augment=True), workers=int(sys.argv[3]))
+    prepare(folder, out, Preparation(overlap=0.1), int(workers))
 except OSError as error:
     print(error)
 """
@@ -182,14 +140,20 @@ def test_a_full_disk_stops_the_batch_and_harms_nothing(folder, tmp_path, workers
     out = tmp_path / "out"
     prepare(folder, out, Preparation(), **SEQUENTIAL)
     before, entries = content(out), read_manifest(out)
-    done = python(FULL_DISK, folder, out, workers)
+    done = python(FULL_DISK, folder, out, 20_000, workers)  # an array has 32,896 bytes
     assert re.fullmatch(rf"\[Errno 27\] cannot write {out}/.*\.npy: .*\n", done.stdout), done
     assert content(out) == before
     assert leftovers(out) == []
     assert read_manifest(out)[: len(entries)] == entries
 
 
-# --- the same again
+def test_a_manifest_that_cannot_be_written_is_named(folder, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / MANIFEST).write_text(50_000 * " ")
+    done = python(FULL_DISK, folder, tmp_path / "out", 40_000, 1)
+    assert f"cannot write {tmp_path / 'out' / MANIFEST}: File too large" in done.stdout, done
+    assert done.stdout.count("\n") == 1
+    assert leftovers(tmp_path) == []
 
 
 def test_two_workers_make_the_same_bytes_as_one(tmp_path):

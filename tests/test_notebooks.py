@@ -1,0 +1,95 @@
+"""The notebooks as files, and how they meet wrong parameters; test_readme runs 02 to 04 whole."""
+
+import json
+
+import nbformat
+import papermill
+import pytest
+from workspace import ROOT, copy_workbook
+
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+
+
+@pytest.fixture(scope="module")
+def workbook(tmp_path_factory):
+    return copy_workbook(tmp_path_factory.mktemp("notebooks"))
+
+
+def execute(workbook, name, **parameters):
+    return papermill.execute_notebook(
+        workbook / "notebooks" / name,
+        workbook / "executed.ipynb",
+        parameters=parameters,
+        kernel_name="python3",
+        cwd=workbook / "notebooks",
+        progress_bar=False,
+    )
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_structure(path):
+    notebook = nbformat.read(path, as_version=4)
+    nbformat.validate(notebook)
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    prose = [cell for cell in notebook.cells if cell.cell_type == "markdown"]
+    assert notebook.metadata.kernelspec.name == "python3"
+    assert not any(cell.outputs or cell.execution_count for cell in code), "run nbstripout"
+    tagged = [cell for cell in code if "parameters" in cell.metadata.get("tags", [])]
+    assert len(tagged) == 1
+    assert tagged[0].source.startswith("# Parameters, ")
+    assert len(prose) >= len(notebook.cells) / 3
+    assert max(len(cell.source.splitlines()) for cell in code if cell not in tagged) <= 16
+    assert prose[-1].source.startswith("## Summary")
+    assert notebook.cells[-1].source.count("assert ") >= 3, "the last cell asserts the promise"
+
+
+def test_01_runs_and_keeps_its_promise(workbook):
+    executed = execute(workbook, "01_explore_audio.ipynb", clips=1)
+    assert "Kept its promise" in executed.cells[-1].outputs[0].text
+    html = [o for c in executed.cells for o in c.get("outputs", ()) if "data" in o]
+    assert sum("<audio" in o["data"].get("text/html", "") for o in html) == 5
+
+
+def test_01_names_what_is_wrong_with_a_folder(workbook):
+    (workbook / "data" / "corpora" / "bad").mkdir(parents=True)
+    with pytest.raises(papermill.PapermillExecutionError, match=r"no audio in .*bad"):
+        execute(workbook, "01_explore_audio.ipynb", audio_folder="corpora/bad")
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"epochs": "10"}, r"epochs is '10' \(str\); it must be a whole number"),
+        ({"learning_rate": "1e-4"}, r"learning_rate is '1e-4' \(str\); it must be a number"),
+        ({"resume": "true"}, r"resume is 'true' \(str\); it must be True or False"),
+        ({"image_size": [64]}, r"image_size is \(64,\)"),
+        ({"name": 7}, r"name is 7 \(int\); it must be a text"),
+        ({"epoch": 10}, r"unknown parameter 'epoch'; known: .*epochs"),
+        ({"dataset": "missing.npy"}, r"missing\.npy does not exist"),
+        ({"bucket_name": "my-bucket"}, r"gs://my-bucket/sample_corpus\.npy"),
+    ],
+)
+def test_03_refuses_by_name(workbook, parameters, message):
+    with pytest.raises(papermill.PapermillExecutionError, match=message):
+        execute(workbook, "03_train_ddpm.ipynb", **parameters)
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters", "message"),
+    [
+        ("02_build_spectrograms", {"overlapp": 0.5}, "unknown parameter 'overlapp'"),
+        ("02_build_spectrograms", {"hop_length": 600}, "hop_length 600 is more than half"),
+        ("04_sample_and_listen", {"steps": 25.0}, r"steps is 25\.0 \(float\)"),
+        ("04_sample_and_listen", {"run": "nobody"}, "runs/nobody does not exist"),
+    ],
+)
+def test_02_and_04_refuse_by_name(workbook, name, parameters, message):
+    with pytest.raises(papermill.PapermillExecutionError, match=message):
+        execute(workbook, f"{name}.ipynb", **parameters)
+
+
+def test_no_absolute_path_or_output_in_notebooks():
+    for path in NOTEBOOKS:
+        text = json.dumps(json.loads(path.read_text("utf-8")))
+        assert "/home/" not in text
+        assert "/tmp/" not in text

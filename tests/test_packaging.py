@@ -1,0 +1,94 @@
+"""All routes install the same versions, and importing the library costs nothing."""
+
+import importlib.metadata
+import re
+import subprocess
+import sys
+import tomllib
+
+import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from workspace import ROOT
+
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+DIRECT = PROJECT["dependencies"] + PROJECT["optional-dependencies"]["dev"]
+PINNED = {
+    canonicalize_name(name): version
+    for name, version in re.findall(
+        r"^([\w.-]+)==(\S+)$", (ROOT / "constraints.txt").read_text(), re.M
+    )
+}
+NAMED_IN_THE_DESIGN = (
+    "jupyterlab papermill torch numpy librosa soundfile matplotlib google-cloud-storage ipywidgets "
+    "accelerate safetensors joblib pooch"
+)
+
+
+def test_direct_dependencies_are_declared():
+    declared = {canonicalize_name(Requirement(text).name) for text in PROJECT["dependencies"]}
+    assert set(NAMED_IN_THE_DESIGN.split()) <= declared
+
+
+def test_every_direct_dependency_is_pinned_inside_its_range():
+    for requirement in map(Requirement, DIRECT):
+        version = PINNED[canonicalize_name(requirement.name)]
+        assert requirement.specifier.contains(version), requirement
+    assert PINNED["torch"] == "2.13.0"
+
+
+def test_what_is_installed_is_what_is_pinned():
+    """Follows the dependencies of what is declared, as pip does."""
+    missing, wrong, seen, todo = [], [], set(), [Requirement(text) for text in DIRECT]
+    while todo:
+        requirement = todo.pop()
+        name = canonicalize_name(requirement.name)
+        extras = tuple(requirement.extras) or ("",)
+        if (name, extras) in seen:
+            continue
+        seen.add((name, extras))
+        distribution = importlib.metadata.distribution(name)
+        installed = distribution.version.split("+")[0]  # 2.13.0+cpu is a build of 2.13.0
+        if name not in PINNED:
+            missing.append(name)
+        elif PINNED[name] != installed:
+            wrong.append(f"{name} {installed}, pinned {PINNED[name]}")
+        for needed in map(Requirement, distribution.requires or ()):
+            if needed.marker is None or any(needed.marker.evaluate({"extra": e}) for e in extras):
+                todo.append(needed)
+    # The CUDA build of torch brings libraries whose versions it fixes itself.
+    missing = [n for n in missing if not n.startswith(("nvidia-", "cuda-", "triton"))]
+    assert not missing, f"not in constraints.txt: {sorted(missing)}"
+    assert not wrong
+
+
+def test_conda_route_installs_what_make_installs():
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text())
+    *packages, pip_section = environment["dependencies"]
+    assert {"python=3.11", "pip", "libsndfile", "ffmpeg"} == set(packages)
+    assert pip_section == {"pip": ["-c constraints.txt", "-e .[dev]"]}
+    makefile = (ROOT / "Makefile").read_text()
+    assert '--constraint constraints.txt --editable ".[dev]"' in makefile
+    assert PROJECT["requires-python"] == ">=3.11"
+
+
+def test_hooks_run_the_pinned_tools():
+    hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
+    versions = {repo["repo"].rsplit("/", 1)[1]: repo["rev"].removeprefix("v") for repo in hooks}
+    assert versions == {"ruff-pre-commit": PINNED["ruff"], "nbstripout": PINNED["nbstripout"]}
+
+
+def test_import_is_instant():
+    code = "import sys, ddpmlib; print(*{'torch', 'librosa', 'numpy'} & set(sys.modules))"
+    answer = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert answer.stdout.strip() == ""
+
+
+def test_worker_processes_never_load_torch():
+    code = "import sys, ddpmlib.preparation; print('torch' in sys.modules)"
+    answer = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert answer.stdout.strip() == "False"
