@@ -23,13 +23,9 @@ import numpy as np
 import soundfile
 import soxr
 from hibari import Hibari
-from sentences import compose_sentences, distinct_words
+from sentences import corpus_sentences
 
 CORPUS = Path(__file__).parent / "sample_corpus"
-N_SENTENCES = 176
-SEED = 1
-MIN_CHARS, MAX_CHARS = 62, 96
-MIN_DISTINCT_WORDS = 600
 SPEED = 0.84  # unhurried; most sentences then fill a picture of 4.1 seconds
 SAMPLE_RATE = 16_000  # Hz
 LEVEL = -23.0  # dBFS, root mean square of the whole clip
@@ -122,9 +118,7 @@ def encode(audio: np.ndarray, serial: int) -> bytes:
 
 def write_corpus(folder: Path) -> str:
     """Write NNN.ogg and sentences.csv into the folder and return a line of numbers about them."""
-    sentences = compose_sentences(N_SENTENCES, SEED, MIN_CHARS, MAX_CHARS)
-    n_words = len(distinct_words(sentences))
-    assert n_words >= MIN_DISTINCT_WORDS, f"{n_words} words, needs {MIN_DISTINCT_WORDS}"
+    sentences = corpus_sentences()
     voice = Hibari(threads=1)  # more threads may add up in another order
     n_samples = 0
     rows = [("file", "text")]
@@ -138,7 +132,7 @@ def write_corpus(folder: Path) -> str:
         csv.writer(file, lineterminator="\n").writerows(rows)
     n_bytes = sum(path.stat().st_size for path in folder.iterdir())
     minutes = n_samples / SAMPLE_RATE / 60
-    return f"{N_SENTENCES} clips, {minutes:.2f} minutes, {n_bytes:,} bytes, {n_words} words"
+    return f"{len(sentences)} clips, {minutes:.2f} minutes, {n_bytes:,} bytes"
 
 
 def differing_files(one: Path, other: Path) -> list[str]:

@@ -229,3 +229,10 @@ def compose_sentences(count: int, seed: int, min_chars: int, max_chars: int) -> 
         if min_chars <= len(sentence) <= max_chars:
             sentences[sentence] = None
     return list(sentences)
+
+
+def corpus_sentences() -> list[str]:
+    """The sentences of sample_corpus: 176 of 62 to 96 characters, with at least 600 words."""
+    sentences = compose_sentences(count=176, seed=1, min_chars=62, max_chars=96)
+    assert len(distinct_words(sentences)) >= 600, "a corpus of speech needs varied words"
+    return sentences

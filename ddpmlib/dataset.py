@@ -1,6 +1,7 @@
 """One `.npy` of pictures with its parameters beside it, and the data sets that read it."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ import torch
 
 from ddpmlib.preparation import UTF8, Entry, Preparation, prepare
 from ddpmlib.spectrogram import SpectrogramParams
-from ddpmlib.storage import atomic_write, bucket_path, data_folder, fetch
+from ddpmlib.storage import atomic_write, bucket_path, data_folder, fetch, write_array
 
 SPLITS = ("train", "validation")
 
@@ -64,7 +65,7 @@ def combine(entries: list[Entry], arrays: Path, preparation: Preparation) -> Pat
     npy, sidecar = arrays.with_name(arrays.name + ".npy"), arrays.with_name(arrays.name + ".json")
     with atomic_write(sidecar) as new_sidecar, atomic_write(npy) as new_npy:
         new_sidecar.write_text(json.dumps(description, indent=1, ensure_ascii=False), **UTF8)
-        _join([(arrays / e.output, e.pictures) for e in used], shape, new_npy)
+        write_array(new_npy, shape, _arrays_of(used, arrays, preparation.params.image_size))
         sidecar.unlink(missing_ok=True)  # never an old description beside new data
     return npy
 
@@ -207,18 +208,12 @@ def _open_pictures(path: Path) -> np.ndarray:
     return pictures
 
 
-def _join(arrays: list[tuple[Path, int]], shape: tuple[int, ...], npy: Path) -> None:
-    """Write arrays of (path, pictures) behind each other into one `.npy` of a shape.
-
-    As a stream, not through a memory map: there a full disk would kill the process.
-    """
-    header = {"descr": "<f2", "fortran_order": False, "shape": shape}
-    with npy.open("wb") as stream:
-        np.lib.format.write_array_header_1_0(stream, header)
-        for path, count in arrays:
-            pictures = _open_pictures(path)
-            if pictures.shape != (count, *shape[1:]):
-                raise ValueError(
-                    f"{path} has shape {pictures.shape}; needed: {(count, *shape[1:])}"
-                )
-            stream.write(np.ascontiguousarray(pictures, "<f2"))
+def _arrays_of(
+    used: list[Entry], arrays: Path, image_size: tuple[int, int]
+) -> Iterator[np.ndarray]:
+    for entry in used:
+        path, needed = arrays / entry.output, (entry.pictures, 1, *image_size)
+        pictures = _open_pictures(path)
+        if pictures.shape != needed:
+            raise ValueError(f"{path} has shape {pictures.shape}; needed: {needed}")
+        yield pictures

@@ -15,7 +15,7 @@ import numpy as np
 
 from ddpmlib import audio
 from ddpmlib.spectrogram import DEFAULT, SpectrogramParams, audio_to_image
-from ddpmlib.storage import atomic_write, make_folder, naming_the_path
+from ddpmlib.storage import atomic_write, make_folder, naming_the_path, write_array
 
 MANIFEST = "manifest.jsonl"
 # Names that are not UTF-8 are lone surrogates in Python; written as \udcff they are good JSON.
@@ -143,8 +143,8 @@ def _prepare_one(root: Path, into: Path, entry: Entry, preparation: Preparation)
         reason = str(error) if expected else f"{type(error).__name__}: {error}"
         return Entry(**asdict(entry) | {"reason": reason})
     output = _output_name(entry)
-    with atomic_write(into / output) as temporary, temporary.open("wb") as stream:
-        np.save(stream, pictures)
+    with atomic_write(into / output) as temporary:
+        write_array(temporary, pictures.shape, [pictures])
     facts = {"seconds": recording.seconds, "level_db": recording.level_db}
     facts |= {"clipped": recording.clipped, "output": output, "pictures": len(pictures)}
     return Entry(**asdict(entry) | facts)

@@ -7,8 +7,10 @@ every caller already comes through `fetch` and `publish`.
 import contextlib
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+
+import numpy as np
 
 
 def data_folder() -> Path:
@@ -93,6 +95,22 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
+
+
+def write_array(path: Path, shape: tuple[int, ...], parts: Iterable[np.ndarray]) -> None:
+    """Write parts behind each other as one float16 `.npy` of a shape, one in memory at a time.
+
+    As a stream: np.save hides why a write failed, and a full disk under a memory map would kill
+    the process.
+
+    Raises:
+        OSError: no space.
+    """
+    header = {"descr": "<f2", "fortran_order": False, "shape": shape}
+    with path.open("wb") as stream:
+        np.lib.format.write_array_header_1_0(stream, header)
+        for part in parts:
+            stream.write(np.ascontiguousarray(part, "<f2"))
 
 
 def make_folder(path: str | Path) -> Path:

@@ -15,9 +15,9 @@ def workbook(tmp_path_factory):
     return copy_workbook(tmp_path_factory.mktemp("notebooks"))
 
 
-def execute(workbook, name, **parameters):
+def execute(workbook, notebook, /, **parameters):
     return papermill.execute_notebook(
-        workbook / "notebooks" / name,
+        workbook / "notebooks" / notebook,
         workbook / "executed.ipynb",
         parameters=parameters,
         kernel_name="python3",

@@ -16,12 +16,14 @@ from cases import (
     one_sentence,
     python,
     twelve_recordings,
+    vowel,
+    write,
 )
 
 from ddpmlib import preparation
 from ddpmlib.audio import AudioError
 from ddpmlib.dataset import summary
-from ddpmlib.preparation import MANIFEST, Preparation, prepare, read_manifest
+from ddpmlib.preparation import MANIFEST, Preparation, cut, prepare, read_manifest
 from ddpmlib.spectrogram import DEFAULT
 
 SEQUENTIAL = {"workers": 1}
@@ -141,7 +143,7 @@ def test_a_full_disk_stops_the_batch_and_harms_nothing(folder, tmp_path, workers
     prepare(folder, out, Preparation(), **SEQUENTIAL)
     before, entries = content(out), read_manifest(out)
     done = python(FULL_DISK, folder, out, 20_000, workers)  # an array has 32,896 bytes
-    assert re.fullmatch(rf"\[Errno 27\] cannot write {out}/.*\.npy: .*\n", done.stdout), done
+    assert re.fullmatch(rf"\[Errno 27\] cannot write {out}/.*\.npy: File too large\n", done.stdout)
     assert content(out) == before
     assert leftovers(out) == []
     assert read_manifest(out)[: len(entries)] == entries
@@ -166,3 +168,58 @@ def test_two_workers_make_the_same_bytes_as_one(tmp_path):
     assert one == two
     assert content(tmp_path / "one") == content(tmp_path / "two") != {}
     assert (tmp_path / "one" / MANIFEST).read_bytes() == (tmp_path / "two" / MANIFEST).read_bytes()
+
+
+MANY = """
+import resource, sys
+from ddpmlib.preparation import Preparation, prepare
+peaks = []
+for folder in sys.argv[1:3]:
+    prepare(folder, folder + "-out", Preparation(), workers=1)
+    peaks.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+print(peaks[1] - peaks[0])
+"""
+
+
+def test_memory_does_not_grow_with_the_number_of_recordings(tmp_path):
+    recording = write(tmp_path / "few" / "a.wav", np.tile(vowel(10), 12))  # 8 MB decoded
+    (tmp_path / "few" / "b.wav").hardlink_to(recording)
+    (tmp_path / "many").mkdir()
+    for i in range(24):
+        (tmp_path / "many" / f"{i}.wav").hardlink_to(recording)
+    done = python(MANY, tmp_path / "few", tmp_path / "many")
+    assert int(done.stdout) < 12, done  # MB; the pictures of all are 23, their sounds 184
+
+
+# --- cutting into pictures
+
+
+def ramp(frames: int) -> np.ndarray:
+    """An image whose every column holds its own number / 1000 (exact to 0.0005 in float16)."""
+    return np.tile(np.arange(frames) / 1000, (3, 1)).astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    ("frames", "overlap", "count"),
+    [(1, 0, 1), (255, 0, 1), (256, 0, 1), (257, 0, 2), (512, 0, 2), (513, 0, 3), (900, 0, 4)]
+    + [(512, 0.5, 3), (513, 0.5, 4), (900, 0.9, 26), (300, 0.999, 45), (256, 0.9, 1)],
+)
+def test_cut_gives_the_exact_count_and_every_frame(frames, overlap, count):
+    pictures = cut(ramp(frames), 256, overlap)
+    assert pictures.shape == (count, 1, 3, 256)
+    assert pictures.dtype == np.float16
+    columns = np.round(pictures[:, 0, 0].astype(float) * 1000).astype(int)
+    assert set(range(frames)) == set(columns.ravel()) - {-1000}
+    assert columns[0, 0] == 0
+    if frames < 256:
+        assert (columns[0, frames:] == -1000).all()  # padded with silence at the end
+    else:
+        assert columns[-1, -1] == frames - 1  # the last one ends where the recording ends
+        assert (np.diff(columns, axis=1) == 1).all()
+        assert (np.diff(columns[:, 0]) <= round(256 * (1 - overlap)) + 1).all()
+        assert (np.diff(columns[:, 0]) > 0).all()
+
+
+def test_workers_never_load_torch():
+    done = python("import sys, ddpmlib.preparation; print('torch' in sys.modules)")
+    assert done.stdout == "False\n", done.stderr

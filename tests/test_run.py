@@ -37,6 +37,13 @@ def test_metrics_have_one_row_an_epoch(finished):
     assert all(float(row[name]) > 0 for row in rows for name in run.COLUMNS)
 
 
+def test_a_run_begun_anew_forgets_the_metrics_of_the_old_one(tmp_path):
+    fit(tmp_path, num_samples=0)
+    (tmp_path / "run" / run.CHECKPOINT).unlink()
+    fit(tmp_path, num_samples=0, epochs=1)
+    assert [row["epoch"] for row in run.read_metrics(tmp_path / "run")] == [1]
+
+
 def test_each_epoch_leaves_as_many_pictures_and_sounds_as_asked(finished):
     """18 pictures in batches of 4: the size of the last batch plays no part."""
     expected = {
@@ -229,13 +236,14 @@ def test_what_a_killed_process_was_writing_is_cleared(tmp_path):
 
 
 def test_a_second_ctrl_c_interrupts_at_once():
+    handler = signal.getsignal(signal.SIGINT)
     with run.deferred_interrupt() as pressed:
         assert not pressed
         signal.raise_signal(signal.SIGINT)
         assert pressed
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGINT) is handler
 
 
 def test_outside_the_main_thread_signals_are_left_alone(tmp_path):

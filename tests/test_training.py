@@ -54,10 +54,11 @@ def test_the_loss_falls(tmp_path):
 
 @pytest.mark.parametrize("step", [1, STEPS, STEPS + 2, EPOCHS * STEPS])
 def test_a_run_stopped_by_ctrl_c_goes_on_as_if_it_had_not_been(step, whole, tmp_path):
+    handler = signal.getsignal(signal.SIGINT)
     with pytest.raises(KeyboardInterrupt, match=f"stopped after step {step}; state is saved"):
         fit(tmp_path, callback=interrupt_at(step))
     assert checkpoint(tmp_path / "run")["counters"]["step"] == step
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGINT) is handler
     fit(tmp_path)
     assert_same_run(tmp_path / "run", whole)
 

@@ -1,0 +1,83 @@
+"""Players and plots: what a notebook shows, without a browser."""
+
+import base64
+import io
+import re
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+import soundfile
+
+from ddpmlib import listen
+from ddpmlib.config import Progress, TrainConfig
+from ddpmlib.spectrogram import DEFAULT, SpectrogramParams, audio_to_image
+
+CONFIG = TrainConfig()
+
+
+@pytest.fixture(autouse=True)
+def no_window():
+    plt.switch_backend("agg")
+    yield
+    plt.close("all")
+
+
+def sounds_in(page: str) -> list[np.ndarray]:
+    data = re.findall(r'src="data:audio/flac;base64,([^"]+)"', page)
+    return [soundfile.read(io.BytesIO(base64.b64decode(text)))[0] for text in data]
+
+
+def test_players_keep_the_differences_in_level_and_never_clip():
+    tone = np.sin(np.arange(8000) / 10)
+    page = listen.players({"loud": 4 * tone, "soft": tone}, 8000).data
+    loud, soft = sounds_in(page)
+    assert np.abs(loud).max() == pytest.approx(listen.PEAK, abs=1e-3)
+    assert np.abs(soft).max() == pytest.approx(listen.PEAK / 4, abs=1e-3)
+
+
+def test_players_survive_silence_and_odd_labels():
+    page = listen.players({'<b>"x"': np.zeros(100)}, 8000).data
+    assert "<b>" not in page
+    assert not sounds_in(page)[0].any()
+
+
+@pytest.mark.parametrize("params", [DEFAULT, SpectrogramParams(22_050, fmax=11_025.0, fmin=50.0)])
+def test_a_tone_is_drawn_at_its_frequency_and_time(params):
+    seconds = np.arange(2 * params.sample_rate) / params.sample_rate
+    tone = 0.3 * np.sin(2 * np.pi * 2000 * seconds) * (seconds > 1)
+    picture = audio_to_image(tone.astype(np.float32), params)
+    ax = plt.subplots()[1]
+    listen.show_picture(ax, picture, params)
+    left, right, bottom, top = ax.images[0].get_extent()
+    assert right == pytest.approx(2, abs=0.05)
+    row, column = np.unravel_index(picture.argmax(), picture.shape)
+    height = bottom + (row + 0.5) * (top - bottom) / params.n_mels
+    ticks = dict(zip((t.get_text() for t in ax.get_yticklabels()), ax.get_yticks(), strict=True))
+    assert height == pytest.approx(ticks["2000"], abs=1)
+    assert left + column * (right - left) / picture.shape[1] > 0.95
+
+
+@pytest.mark.parametrize("count", [1, 4, 5, 9])
+def test_picture_wall_shows_every_picture_once(count):
+    figure = listen.picture_wall([np.zeros((1, 64, 256))] * count, DEFAULT, ["a"] * count)
+    assert sum(len(ax.images) for ax in figure.axes) == count
+
+
+def test_training_view_prints_at_least_a_line_a_minute(monkeypatch, capsys):
+    clock = 0.0
+    monkeypatch.setattr(listen.time, "monotonic", lambda: clock)
+    view = listen.TrainingView()
+    for step in range(1, 601):
+        clock += 1.0
+        view(Progress(CONFIG, 1, step, step / 600, step / 60, 0.5))
+    lines = capsys.readouterr().out.splitlines()
+    assert 10 <= len(lines) <= 13
+    assert "step 600" in lines[-1]
+    assert "left" in lines[0]
+
+
+def test_loss_curves_survive_a_run_without_validation():
+    rows = [{"minutes": m, "train_loss": 1 / m, "validation_loss": None} for m in (1, 2, 3)]
+    figure = listen.loss_curves(rows)
+    assert len(figure.axes[0].lines[0].get_xdata()) == 3

@@ -1,0 +1,49 @@
+"""Parameters of notebooks are found in what was run, and checked by name and type."""
+
+import pytest
+
+from ddpmlib.parameters import check_parameters, check_type, notebook_parameters
+
+OURS = "# Parameters, with their defaults\nepochs = 10\nname = 'a'"
+INJECTED = "# Parameters\nname = 'b'\n"
+
+
+def scope(*cells, **values):
+    return {"In": ["", "import x", *cells, "check()"], **values}
+
+
+def test_names_come_from_the_cell_and_from_papermill():
+    given = scope(OURS, "# Parameters\nepoch = 3", epochs=10, name="a", epoch=3)
+    assert notebook_parameters(given) == {"epochs": 10, "name": "a", "epoch": 3}
+
+
+def test_an_edited_cell_that_ran_again_counts_alone():
+    old = "# Parameters, with their defaults\nforgotten = 1"
+    assert notebook_parameters(scope(old, OURS, forgotten=1, epochs=10, name="a")) == {
+        "epochs": 10,
+        "name": "a",
+    }
+
+
+def test_unknown_and_wrong_parameters_name_themselves():
+    with pytest.raises(TypeError, match="unknown parameter 'name'; known: epochs"):
+        check_parameters(scope(OURS, INJECTED, epochs=10, name="b"), epochs=int)
+    with pytest.raises(TypeError, match=r"epochs is '10' \(str\); it must be a whole number"):
+        check_parameters(scope(OURS, epochs="10", name="b"), epochs=int, name=str)
+
+
+@pytest.mark.parametrize(
+    ("value", "wanted"),
+    [(1, int), (1, float), (1.5, float), (None, float | None), (True, bool), ("", str)],
+)
+def test_good_types_pass(value, wanted):
+    check_type("x", value, wanted)
+
+
+@pytest.mark.parametrize(
+    ("value", "wanted"),
+    [(True, int), (1.0, int), ("1", float), (True, float), (None, float), (1, bool), (None, str)],
+)
+def test_bad_types_do_not(value, wanted):
+    with pytest.raises(TypeError, match=r"^x is .* it must be"):
+        check_type("x", value, wanted)
