@@ -79,10 +79,12 @@ def test_difficult_recordings_make_a_data_set(workbook):
     assert "Ärger – 声 🔊.wav" in used
 
 
-def test_a_name_that_is_not_utf8_can_be_built_and_read(workbook):
+def test_names_that_are_not_utf8_can_be_built_printed_and_read(workbook, capsys):
+    (workbook / "voice" / "x.wav").rename(workbook / "voice" / "skipped\udcfe.wav")
     (workbook / "voice" / "0.wav").rename(workbook / "voice" / "bad\udcff.wav")
     data = SpectrogramSet(build("voice", "my", workers=1), None)
     assert data.source(len(data) - 1) == "bad\udcff.wav"
+    assert r"skipped skipped\udcfe.wav: silent" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("name", ["", "a/b", "../a", ".a", "/a", ".."])

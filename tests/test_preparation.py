@@ -96,16 +96,23 @@ def test_whatever_is_wrong_with_one_file_the_batch_goes_on(folder, tmp_path, mon
 
 
 def test_a_file_that_cannot_be_hashed_is_skipped(folder, tmp_path, monkeypatch):
-    opened = Path.open
+    (folder / "zero.wav").touch()  # or a file of the system, whose reading may never end
+    names, opened = [], Path.open
 
     def refuse(path, *args, **kwargs):
+        names.append(path.name)
         if path.name == "05.wav":
             raise PermissionError(13, "Permission denied")
         return opened(path, *args, **kwargs)
 
     monkeypatch.setattr(Path, "open", refuse)
     entries = prepare(folder, tmp_path / "out", Preparation(), **SEQUENTIAL)
-    assert [(e.file, "denied" in e.reason) for e in entries if e.reason] == [("05.wav", True)]
+    assert [(e.file, "denied" in e.reason) for e in entries if e.reason] == [
+        ("05.wav", True),
+        ("zero.wav", False),
+    ]
+    assert "04.wav" in names
+    assert "zero.wav" not in names
 
 
 def test_no_folder_and_no_audio_are_errors(tmp_path):
@@ -199,11 +206,11 @@ def ramp(frames: int) -> np.ndarray:
     return np.tile(np.arange(frames) / 1000, (3, 1)).astype(np.float32)
 
 
-@pytest.mark.parametrize(
-    ("frames", "overlap", "count"),
-    [(1, 0, 1), (255, 0, 1), (256, 0, 1), (257, 0, 2), (512, 0, 2), (513, 0, 3), (900, 0, 4)]
-    + [(512, 0.5, 3), (513, 0.5, 4), (900, 0.9, 26), (300, 0.999, 45), (256, 0.9, 1)],
-)
+CUTS = [(1, 0, 1), (255, 0, 1), (256, 0, 1), (257, 0, 2), (512, 0, 2), (513, 0, 3), (900, 0, 4)]
+CUTS += [(512, 0.5, 3), (513, 0.5, 4), (900, 0.9, 26), (300, 0.999, 45), (256, 0.9, 1)]
+
+
+@pytest.mark.parametrize(("frames", "overlap", "count"), CUTS)
 def test_cut_gives_the_exact_count_and_every_frame(frames, overlap, count):
     pictures = cut(ramp(frames), 256, overlap)
     assert pictures.shape == (count, 1, 3, 256)

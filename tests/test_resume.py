@@ -1,6 +1,5 @@
 """Preparing again does only what is new; the split; cutting into pictures; memory; Ctrl-C."""
 
-import json
 import os
 import shutil
 import signal
@@ -68,13 +67,14 @@ def test_only_new_changed_and_renamed_recordings_are_prepared(again, folder):
     assert again(validation_share=0) == ["03.wav", "new.wav", "renamed.wav"]
 
 
-def test_a_lost_or_cut_short_array_is_made_again(again, tmp_path):
+def test_a_lost_or_cut_short_or_other_array_is_made_again(again, tmp_path):
     again()
-    first, second = sorted((tmp_path / "out").glob("*.npy"))[:2]
+    first, second, third = sorted((tmp_path / "out").glob("*.npy"))[:3]
     whole = second.read_bytes()
     first.unlink()
     second.write_bytes(whole[:-1])
-    assert again() == ["00.wav", "01.wav"]
+    np.save(third, np.zeros((2, 1, 64, 256), np.float16))
+    assert again() == ["00.wav", "01.wav", "02.wav"]
     assert second.read_bytes() == whole
 
 
@@ -95,7 +95,7 @@ def test_other_settings_prepare_everything(again, settings):
 
 
 @pytest.mark.filterwarnings("ignore:n_fft=2048 is too large")  # the shortest have 0.1 s
-def test_only_training_recordings_are_augmented_and_only_they_are_redone(again, tmp_path):
+def test_only_training_recordings_are_augmented_and_only_they_are_redone(again, folder, tmp_path):
     again(validation_share=0.75)
     entries = read_manifest(tmp_path / "out")
     train = [entry.file for entry in entries if entry.split == "train"]
@@ -106,6 +106,8 @@ def test_only_training_recordings_are_augmented_and_only_they_are_redone(again, 
         21 if e.file in train else 1 for e in entries
     ]
     assert again(validation_share=0.75, augment=True) == []
+    how = Preparation(validation_share=0.75, augment=True)
+    assert prepare(folder, tmp_path / "fresh", how, workers=1) == augmented
     assert again(validation_share=0.75) == train
 
 
@@ -120,6 +122,22 @@ def test_a_manifest_line_cut_short_costs_one_recording(again, tmp_path, folder, 
     manifest.write_bytes(lines[: lines.rindex("öö".encode()) + 1])  # through a character
     assert again() == ["öö\u2028.wav"]
     assert manifest.read_bytes() == lines
+
+
+def test_a_second_crash_after_a_cut_line_loses_nothing_more(folder, tmp_path, monkeypatch):
+    work = preparation._prepare_one
+
+    def stopped_at_the_fourth(root, into, entry, how):
+        if entry.file == "03.wav":
+            raise KeyboardInterrupt
+        return work(root, into, entry, how)
+
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / MANIFEST).write_text('{"file": "00.w')
+    monkeypatch.setattr(preparation, "_prepare_one", stopped_at_the_fourth)
+    with pytest.raises(KeyboardInterrupt):
+        prepare(folder, tmp_path / "out", Preparation(), workers=1)
+    assert [entry.file for entry in read_manifest(tmp_path / "out")] == ALL[:3]
 
 
 def test_lines_that_mean_nothing_are_left_out(again, tmp_path):
@@ -229,5 +247,4 @@ def test_equal_names_in_other_folders_keep_their_own_pictures(tmp_path):
         write(tmp_path / "in" / name, vowel(0.2, hz=100 + 20 * i))
     entries = prepare(tmp_path / "in", tmp_path / "out", Preparation(), workers=1)
     assert len(set(content(tmp_path / "out").values())) == len(names) == len(entries)
-    lines = (tmp_path / "out" / MANIFEST).read_text().splitlines()
-    assert {json.loads(line)["file"] for line in lines} == set(names)
+    assert {e.file for e in read_manifest(tmp_path / "out")} == set(names)

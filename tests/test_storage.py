@@ -92,11 +92,13 @@ def test_bucket_path_with_and_without_prefix(bucket):
 def test_atomic_write_shows_the_name_only_when_complete(tmp_path):
     path = tmp_path / "x.txt"
     path.write_text("old")
+    (tmp_path / "reader").hardlink_to(path)  # like a memory map of the old content
     with atomic_write(path) as temporary:
         temporary.write_text("new")
         assert path.read_text() == "old"
         assert temporary.parent == tmp_path  # a rename from another disk would be a copy
     assert path.read_text() == "new"
+    assert (tmp_path / "reader").read_text() == "old"
     assert path.stat().st_mode & 0o777 == 0o644
     assert leftovers(tmp_path) == []
 

@@ -3,8 +3,6 @@
 import math
 import os
 import signal
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,14 +26,13 @@ from tiny import (
 
 from ddpmlib import course, run, training
 from ddpmlib.dataset import SpectrogramSet
-from ddpmlib.ddpm import DDPM, WEIGHTS
+from ddpmlib.ddpm import WEIGHTS
 
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory) -> Path:
     """The run folder of an uninterrupted training."""
-    folder = tmp_path_factory.mktemp("whole")
-    fit(folder)
+    fit(folder := tmp_path_factory.mktemp("whole"))
     return folder / "run"
 
 
@@ -101,7 +98,7 @@ def test_sampling_and_validation_never_touch_the_training(whole, tmp_path):
     ours, theirs = checkpoint(tmp_path / "run"), checkpoint(whole)
     for part in ("network", "ema", "optimizer", "counters"):
         assert_same(ours[part], theirs[part], part)
-    assert not (tmp_path / "run/samples").exists() or not any((tmp_path / "run/samples").iterdir())
+    assert not any((tmp_path / "run").glob("samples/*"))
     assert {row["validation_loss"] for row in run.read_metrics(tmp_path / "run")} == {None}
 
 
@@ -121,7 +118,7 @@ def test_saved_and_returned_are_the_averaged_weights(tmp_path):
     assert_same(dict(returned), saved)
     assert_same({name: state["ema"][f"module.{name}"] for name in saved}, saved)
     assert not torch.equal(saved["stem.weight"], state["network"]["stem.weight"])
-    assert DDPM.load(tmp_path / "run").params == PARAMS
+    assert state["ema"]["n_averaged"] == EPOCHS * STEPS
 
 
 def test_max_minutes_stops_inside_an_epoch_and_more_minutes_go_on(whole, tmp_path):
@@ -145,8 +142,8 @@ def test_time_of_a_resumed_run_counts_on(tmp_path):
     seen = []
     fit(tmp_path, callback=seen.append)
     minutes = [progress.minutes for progress in seen]
-    assert minutes == sorted(minutes)
     assert before / 60 < minutes[0] < before / 60 + 0.2
+    assert minutes == sorted(minutes)
 
 
 def test_the_callback_hears_of_every_step(tmp_path):
@@ -166,9 +163,7 @@ def test_the_callback_hears_of_every_step(tmp_path):
 def test_a_picture_that_is_not_finite_stops_with_step_and_name(tmp_path):
     path = write_data(tmp_path)
     bad = int(course.order(tiny_config(), 0, 18)[2, 1])  # second picture of the third step
-    pictures = np.load(path, mmap_mode="r+")
-    pictures[bad, 0, 3, 4] = math.nan
-    pictures.flush()
+    np.load(path, mmap_mode="r+")[bad, 0, 3, 4] = math.nan
     words = f"loss is not finite at step 3; pictures from speaker/{bad:03d}.wav; "
     with pytest.raises(FloatingPointError, match=words + "no checkpoint was written yet"):
         fit(tmp_path)
@@ -211,44 +206,3 @@ def test_another_device_may_be_asked_for_in_the_same_process(monkeypatch):
     training._accelerator(tiny_config(), Path("run"))
     monkeypatch.setitem(PartialState._shared_state, "device", torch.device("meta"))
     assert training._accelerator(tiny_config(), Path("run")).device.type == "cpu"
-
-
-def test_two_processes_stop_together_and_train_like_one(whole, tmp_path):
-    """Ctrl-C reaches one of two; one process goes on and ends where one alone would have."""
-    write_data(tmp_path)
-    script = tmp_path / "two.py"
-    script.write_text(
-        "import os, signal\nfrom pathlib import Path\nfrom tiny import fit\n"
-        "press = lambda progress: progress.step == 6 and os.kill(os.getpid(), signal.SIGINT)\n"
-        f"fit(Path({str(tmp_path)!r}), callback=press)\n"
-    )
-    options = ["--cpu", "--num_processes=2", "--num_machines=1", "--main_process_port=0"]
-    command = [sys.executable, "-m", "accelerate.commands.launch", *options, str(script)]
-    path = os.environ | {"PYTHONPATH": str(Path(__file__).parent)}
-    done = subprocess.run(command, env=path, capture_output=True, text=True, timeout=120)
-    assert done.returncode != 0
-    assert "KeyboardInterrupt: stopped after step 6; state is saved" in done.stderr
-    fit(tmp_path)
-    ours, theirs = (load_file(folder / WEIGHTS) for folder in (tmp_path / "run", whole))
-    assert all(torch.allclose(ours[name], theirs[name], atol=1e-5) for name in theirs)
-
-
-def test_data_larger_than_memory_trains(tmp_path):
-    """A file of 1 GB under a limit of 400 MB more than Python needs; it is sparse on the disk."""
-    code = """
-params = SpectrogramParams()
-path, shape = folder / "tiny.npy", (32_768, 1, 64, 256)
-np.lib.format.open_memmap(path, "w+", dtype=np.float16, shape=shape).flush()
-describe(path, shape, params, [("a.wav", "train"), ("b.wav", "validation")])
-fit(folder, "first", image_size=(64, 256), max_minutes=1e-6, num_samples=0)
-used = int(next(line for line in open("/proc/self/status") if "VmData" in line).split()[1])
-resource.setrlimit(resource.RLIMIT_DATA, ((used << 10) + (400 << 20),) * 2)
-fit(folder, image_size=(64, 256), max_minutes=0.02, num_samples=0)
-try:
-    np.load(path)
-except MemoryError:
-    print("too large", checkpoint(folder / "run")["counters"]["step"])
-"""
-    answer, trouble = start(tmp_path, code).communicate(timeout=120)
-    assert answer.startswith("too large"), trouble
-    assert int(answer.split()[-1]) > 2
