@@ -14,7 +14,7 @@ class UNetConfig:
 
     width: int = 32  # channels at the finest level
     multipliers: tuple[int, ...] = (1, 2, 4)  # of width, one a level; each level halves the size
-    blocks: int = 1  # residual blocks a level on the way down; one more on the way up
+    blocks: int = 1  # residual blocks a level, on the way down and on the way up
     patch: int = 2  # pixels of a side that become channels before the first convolution
     heads: int = 4  # of the attention at the coarsest level
 
@@ -79,7 +79,7 @@ class UNet(nn.Module):
         # One channel more than the patch: the height on the mel axis. Convolutions treat every
         # band alike, speech does not (Liu et al. 2018, CoordConv).
         self.stem = nn.Conv2d(config.patch**2 + 1, widths[0], 3, padding=1)
-        self.downs, self.ups, skips = nn.ModuleList(), nn.ModuleList(), [widths[0]]
+        self.downs, self.ups, skips = nn.ModuleList(), nn.ModuleList(), []
         channels = widths[0]
         for level, width in enumerate(widths):
             for _ in range(config.blocks):
@@ -88,7 +88,6 @@ class UNet(nn.Module):
                 skips.append(channels)
             if level < len(widths) - 1:
                 self.downs.append(nn.Conv2d(channels, channels, 3, stride=2, padding=1))
-                skips.append(channels)
         self.middle = nn.ModuleList(
             [
                 ResidualBlock(channels, channels, embedding),
@@ -97,7 +96,7 @@ class UNet(nn.Module):
             ]
         )
         for level, width in reversed(list(enumerate(widths))):
-            for _ in range(config.blocks + 1):
+            for _ in range(config.blocks):
                 self.ups.append(ResidualBlock(channels + skips.pop(), width, embedding))
                 channels = width
             if level > 0:
@@ -115,10 +114,13 @@ class UNet(nn.Module):
         height = height.view(1, 1, -1, 1).expand(len(x), 1, -1, x.shape[3])
         x = torch.cat([x, height], dim=1)
         x = self.stem(x.contiguous(memory_format=torch.channels_last))
-        skips = [x]
+        skips = []
         for layer in self.downs:
-            x = layer(x, embedding) if isinstance(layer, ResidualBlock) else layer(x)
-            skips.append(x)
+            if isinstance(layer, ResidualBlock):
+                x = layer(x, embedding)
+                skips.append(x)
+            else:
+                x = layer(x)
         first, attention, second = self.middle
         x = second(attention(first(x, embedding)), embedding)
         for layer in self.ups:
