@@ -1,6 +1,10 @@
 """Is it speech? The Silero voice activity detector, as a judge."""
 
+import sys
+from pathlib import Path
+
 import numpy as np
+import soundfile
 
 
 def speech_share(samples: np.ndarray, sample_rate: int) -> float:
@@ -17,3 +21,14 @@ def speech_share(samples: np.ndarray, sample_rate: int) -> float:
     pcm = (np.clip(samples, -1, 1) * 32767).astype(np.int16)
     chunks = [pcm[i : i + size].tobytes() for i in range(0, len(pcm) - size + 1, size)]
     return float(np.mean([detector.process_chunk(chunk) > 0.5 for chunk in chunks]))
+
+
+def main() -> None:
+    """Print the share of speech in each wav of the folders given."""
+    for folder in map(Path, sys.argv[1:]):
+        shares = [speech_share(*soundfile.read(path)) for path in sorted(folder.glob("*.wav"))]
+        print(f"{folder}: {np.mean(shares):.2f} on average, {min(shares):.2f} at least")
+
+
+if __name__ == "__main__":
+    main()
