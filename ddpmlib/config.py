@@ -4,11 +4,10 @@ import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
-from ddpmlib.ddpm import PRECISIONS
+from ddpmlib.ddpm import DEVICES, PRECISIONS
 from ddpmlib.diffusion import MIN_NOISE_STEPS, SCHEDULES, TARGETS
 from ddpmlib.parameters import check_type
 
-DEVICES = ("auto", "cpu", "cuda", "mps")
 MAX_SEED = 2**32 - 1  # torch on a processor ignores what is above 32 bits
 
 
@@ -19,7 +18,7 @@ class TrainConfig:
     epochs: int = 100  # passes over the training pictures
     batch_size: int = 16  # pictures a step, over all processes
     image_size: tuple[int, int] = (64, 256)  # (n_mels, n_frames); must be that of the data
-    learning_rate: float = 4e-4  # of AdamW, after warm-up
+    learning_rate: float = 4e-4  # of Adam, after warm-up
     device: str = "auto"  # auto, cpu, cuda or mps
     dataset: str = "sample_corpus.npy"  # name of the data, for the record
     bucket_name: str = ""  # bucket of the data; empty: local
@@ -62,6 +61,24 @@ class TrainConfig:
         for name, known in (choices | {"target": TARGETS}).items():
             if getattr(self, name) not in known:
                 raise ValueError(f"{name} is {getattr(self, name)!r}; needed: {', '.join(known)}")
+
+    def check_data(self, data, validation) -> None:
+        """Refuse `SpectrogramSet`s that this run cannot train on and validate with.
+
+        Raises:
+            ValueError: grid, image_size or batch_size do not fit; names both values.
+        """
+        data.params.check_same(validation.params, "the training data", "the validation data")
+        if self.image_size != data.params.image_size:
+            raise ValueError(
+                f"image_size is {self.image_size} but {data.path.name} holds pictures of "
+                f"{data.params.image_size}"
+            )
+        if len(data) < self.batch_size:
+            raise ValueError(
+                f"batch_size is {self.batch_size} but {data.path.name} has {len(data)} training "
+                f"pictures; needed: a batch_size of at most {len(data)}"
+            )
 
     def to_dict(self) -> dict:
         """Plain values for JSON."""

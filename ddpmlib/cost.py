@@ -1,10 +1,11 @@
 """What a U-Net costs: parameters, operations, and time and memory of a training step."""
 
 import argparse
+import re
 import statistics
-import sys
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 
@@ -60,12 +61,13 @@ def measure(image_size: tuple[int, int], network: UNetConfig, batch_size: int = 
 
 
 def peak_gigabytes() -> float:
-    """Most memory this process ever held, Python and libraries included."""
+    """Most memory this process has held so far, Python and libraries included."""
+    status = Path("/proc/self/status")
+    if status.exists():  # Linux, where getrusage would count what the parent process held
+        return int(re.search(r"VmHWM:\s*(\d+) kB", status.read_text())[1]) * 1024 / 1e9
     import resource
 
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    # Linux counts in kilobytes, macOS in bytes.
-    return peak / 1e6 if sys.platform != "darwin" else peak / 1e9
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e9  # macOS counts bytes
 
 
 def describe(cost: Cost, image_size: tuple[int, int]) -> str:
@@ -74,7 +76,7 @@ def describe(cost: Cost, image_size: tuple[int, int]) -> str:
         f"U-Net for pictures of {tuple(image_size)}: {cost.parameters / 1e6:.2f} million "
         f"parameters, {cost.gflop:.2f} GFLOP forward",
         f"training step of one picture: {1000 * cost.step_seconds:.0f} ms, "
-        f"{cost.gigabytes:.2f} GB for the whole process",
+        f"{cost.gigabytes:.2f} GB for the whole process so far",
         f"training step of {cost.batch_size}: {1000 * cost.picture_seconds:.0f} ms a picture",
     ]
     if tuple(image_size) == (64, 256):

@@ -1,7 +1,7 @@
 """The course of a training: what each step does, from (config, step) alone.
 
-So a resumed run equals an uninterrupted one, and neither sampling nor validation nor the number of
-processes changes it.
+So a resumed run does what an uninterrupted one would, and neither sampling nor validation nor the
+number of processes changes it.
 """
 
 import math
@@ -26,8 +26,8 @@ def learning_rate(config: TrainConfig, step: int, share: float) -> float:
 
 
 def order(config: TrainConfig, epoch: int, pictures: int) -> torch.Tensor:
-    """Indices of the pictures of an epoch, (steps, batch_size); the rest of the last batch is left
-    out, other pictures in every epoch."""
+    """Indices of the pictures of an epoch, (steps, batch_size); pictures that do not fill a last
+    batch are left out, different ones in each epoch."""
     steps = pictures // config.batch_size
     drawn = torch.randperm(pictures, generator=_seeded("cpu", config.seed, ORDER, epoch))
     return drawn[: steps * config.batch_size].view(steps, config.batch_size)

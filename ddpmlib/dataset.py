@@ -1,5 +1,7 @@
 """One `.npy` of pictures with its parameters beside it, and the data sets that read it."""
 
+import bisect
+import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -57,8 +59,14 @@ def combine(entries: list[Entry], arrays: Path, preparation: Preparation) -> Pat
         "overlap": preparation.overlap,
         "augment": preparation.augment,
         "files": [
-            {"file": e.file, "split": e.split, "first": int(first), "pictures": e.pictures}
-            for e, first in zip(used, firsts, strict=False)
+            {
+                "file": e.file,
+                "sha256": e.sha256,
+                "split": e.split,
+                "first": int(first),
+                "pictures": e.pictures,
+            }
+            for e, first in zip(used, firsts[:-1], strict=True)
         ],
         "skipped": [{"file": e.file, "reason": e.reason} for e in entries if e.reason],
     }
@@ -127,6 +135,7 @@ class SpectrogramSet(torch.utils.data.Dataset):
         spans = [f for f in self.files if split in (f["split"], None)]
         rows = [np.arange(f["first"], f["first"] + f["pictures"]) for f in spans]
         self.rows = np.concatenate([np.arange(0), *rows])
+        self.firsts = [span["first"] for span in self.files]
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -144,9 +153,13 @@ class SpectrogramSet(torch.utils.data.Dataset):
 
     def source(self, index: int) -> str:
         """File name of the recording that a picture was cut from."""
-        row = self.rows[index]
-        spans = (f for f in self.files if f["first"] <= row < f["first"] + f["pictures"])
-        return next(spans)["file"]
+        return self.files[bisect.bisect(self.firsts, self.rows[index]) - 1]["file"]
+
+    @property
+    def fingerprint(self) -> str:
+        """Number of pictures, and a hash of the recordings, their order and the split."""
+        text = json.dumps(self.files, sort_keys=True)
+        return f"{len(self.pictures)} pictures ({hashlib.sha256(text.encode()).hexdigest()[:8]})"
 
     def _read_description(self, sidecar: Path, params: SpectrogramParams | None) -> None:
         try:

@@ -14,6 +14,7 @@ from ddpmlib.unet import UNet, UNetConfig
 
 WEIGHTS = "model.safetensors"
 VALIDATION_PICTURES = 256
+DEVICES = ("auto", "cpu", "cuda", "mps")
 PRECISIONS = ("auto", "bfloat16", "float32")
 
 
@@ -26,6 +27,7 @@ class DDPM:
     schedule: str = "cosine"
     noise_steps: int = 1000
     target: str = "v"
+    precision: str = "auto"  # of the network's computation; see `autocast`
 
     def __post_init__(self):
         self.alpha_bar = diffusion.noise_schedule(self.schedule, self.noise_steps)
@@ -155,7 +157,7 @@ class DDPM:
             raise ValueError(
                 f"{path} does not fit this version of the project: {reason}"
             ) from error
-        model.network.to(device, memory_format=torch.channels_last).eval()
+        model.network.to(pick_device(device), memory_format=torch.channels_last).eval()
         return model
 
     @classmethod
@@ -167,9 +169,25 @@ class DDPM:
         return cls(network, params, facts["schedule"], facts["noise_steps"], facts["target"])
 
     def predict(self, x_t: torch.Tensor, time: torch.Tensor) -> torch.Tensor:
-        """The network's prediction of the target, in the precision that is fastest here."""
-        with autocast(x_t.device):
+        """The network's prediction of the target."""
+        with autocast(x_t.device, self.precision):
             return self.network(x_t, time)
+
+
+def pick_device(name: str) -> str:
+    """Where to compute: "auto" is cuda or mps where there is one, else cpu.
+
+    Raises:
+        ValueError: unknown, or not on this machine.
+    """
+    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if name not in DEVICES:
+        raise ValueError(f"device is {name!r}; needed: {', '.join(DEVICES)}")
+    if name == "auto":
+        return next((device for device, here in available.items() if here), "cpu")
+    if not available.get(name, True):
+        raise ValueError(f"device is {name!r}, which this machine lacks; use auto or cpu")
+    return name
 
 
 def autocast(device: torch.device, precision: str = "auto") -> torch.autocast:

@@ -23,8 +23,9 @@ Callback = Callable[[int, torch.Tensor, torch.Tensor], None]
 def noise_schedule(name: str, noise_steps: int) -> torch.Tensor:
     """alpha_bar (noise_steps,) float64: the share of signal power left after each step.
 
-    "linear": Ho et al. 2020, betas 1e-4 ... 0.02 for 1000 steps, rescaled so that any number of
-    steps ends in the same noise. "cosine": Nichol & Dhariwal 2021, eq. 17, betas capped at 0.999.
+    "linear": Ho et al. 2020, betas 1e-4 ... 0.02 for 1000 steps, rescaled so that alpha_bar ends
+    close to 0 for any number of steps. "cosine": Nichol & Dhariwal 2021, eq. 17. Betas are capped
+    at 0.999, which the linear ones reach below about 20 steps.
 
     Raises:
         ValueError: unknown name, fewer than MIN_NOISE_STEPS, or signal left at the last step.
@@ -90,7 +91,7 @@ def training_loss(
     alpha_bar: torch.Tensor,
     target: str,
 ) -> torch.Tensor:
-    """Mean squared error of every picture, (batch,) float32 (Ho et al. 2020, eq. 14)."""
+    """Mean squared error of every picture, (batch,) float32 (for "eps": Ho et al. 2020, eq. 14)."""
     output = model(add_noise(x_0, t, noise, alpha_bar), time_of(t, alpha_bar).to(x_0.device))
     wanted = target_of(target, x_0, t, noise, alpha_bar)
     return (output.float() - wanted).square().mean(dim=(1, 2, 3))
@@ -161,7 +162,12 @@ def ddim(
     """Song et al. 2021 ("Denoising Diffusion Implicit Models"), eq. 12 and 16.
 
     eta 0 is deterministic, 1 adds as much noise as DDPM. Arguments and result as in `ddpm`.
+
+    Raises:
+        ValueError: eta outside 0...1.
     """
+    if not 0 <= eta <= 1:
+        raise ValueError(f"eta is {eta}; it must be 0 to 1")
     for step, (t, now, before) in enumerate(_pairs(timesteps, alpha_bar)):
         x_0, eps = predict(model, x_t, t, alpha_bar, target)
         sigma = eta * ((1 - before) / (1 - now) * (1 - now / before)) ** 0.5
@@ -182,9 +188,10 @@ def dpmpp_2m(
     generator: torch.Generator | None = None,
     callback: Callback | None = None,
 ) -> torch.Tensor:
-    """DPM-Solver++(2M): Lu et al. 2022 (arXiv 2211.01095), algorithm 2; first and last step Euler.
+    """DPM-Solver++(2M): Lu et al. 2022 (arXiv 2211.01095), algorithm 2.
 
-    Deterministic: `generator` is not used. Arguments and result as in `ddpm`.
+    First and last step are of first order. Deterministic: `generator` is not used. Arguments and
+    result as in `ddpm`.
     """
     previous_x_0, previous_h = None, 0.0
     for step, (t, now, before) in enumerate(_pairs(timesteps, alpha_bar)):

@@ -1,7 +1,7 @@
 """From mel power back to a waveform: plain non-negative inversion, then Griffin-Lim.
 
 `librosa.feature.inverse.mel_to_stft` solves the same least-squares problem by L-BFGS with a
-workspace that grows with bins^2 x frames; a few multiplicative updates do it in milliseconds.
+workspace that grows with bins^2 x frames; multiplicative updates need no workspace to speak of.
 """
 
 from functools import lru_cache

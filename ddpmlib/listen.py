@@ -3,12 +3,11 @@
 import html
 import io
 import time
-from pathlib import Path
 
 import numpy as np
 
 from ddpmlib.config import Progress
-from ddpmlib.spectrogram import SpectrogramParams
+from ddpmlib.spectrogram import SpectrogramParams, load_png
 
 COLORS = "magma"  # even steps of brightness, also in grey print and for colour-blind eyes
 PEAK = 0.9  # of the loudest sample of players that are matched in level
@@ -42,7 +41,7 @@ def picture_wall(pictures, params: SpectrogramParams, titles=(), columns: int = 
     """A figure of many pictures (n, 1, n_mels, n_frames), labelled once a row and column."""
     import matplotlib.pyplot as plt
 
-    rows = -(-len(pictures) // columns)
+    rows = max(1, -(-len(pictures) // columns))
     figure, axes = plt.subplots(
         rows, columns, figsize=(3.6 * columns, 2.1 * rows + 0.3), squeeze=False, layout="tight"
     )
@@ -86,7 +85,7 @@ def players(sounds: dict[str, np.ndarray], sample_rate: int):
     import soundfile
     from IPython.display import HTML, Audio
 
-    peak = max(np.abs(samples).max() for samples in sounds.values())
+    peak = max((np.abs(samples).max() for samples in sounds.values()), default=0)
     rows = []
     for label, samples in sounds.items():
         flac = io.BytesIO()  # half the size of wav, and every browser plays it
@@ -98,11 +97,6 @@ def players(sounds: dict[str, np.ndarray], sample_rate: int):
         )
         rows.append(f"<tr><td>{html.escape(label)}</td><td>{element}</td></tr>")
     return HTML(f"<table>{''.join(rows)}</table>")
-
-
-def denoising_strip(stages: list[np.ndarray], params: SpectrogramParams, titles: list[str]):
-    """A figure of one picture on its way from noise to speech; stages (1, n_mels, n_frames)."""
-    return picture_wall(stages, params, titles, columns=min(4, len(stages)))
 
 
 def loss_curves(rows: list[dict]):
@@ -121,11 +115,13 @@ def loss_curves(rows: list[dict]):
 
 
 class TrainingView:
-    """Callback of `train`: one plot that redraws itself, and a printed line at least a minute."""
+    """Callback of `train`: loss and newest samples, redrawn as they come, and a printed line at
+    least once a minute."""
 
-    def __init__(self, rows: list[dict] = ()):
+    def __init__(self, params: SpectrogramParams, rows: list[dict] = ()):
+        self.params = params
         self.rows = list(rows)  # epochs of a run that is resumed
-        self.handle = None
+        self.handles = {}
         self.printed = self.drawn = -np.inf
 
     def __call__(self, progress: Progress) -> None:
@@ -133,22 +129,25 @@ class TrainingView:
         if progress.metrics:
             self.rows.append(progress.metrics)
             if last or time.monotonic() - self.drawn > REDRAW:
-                self._draw()
+                self._show("loss", loss_curves(self.rows))
+                self.drawn = time.monotonic()
+        if progress.samples:
+            pictures = [load_png(path) for path in progress.samples[::2]]
+            titles = [f"epoch {progress.epoch}"]
+            self._show("samples", picture_wall(pictures, self.params, titles))
         if last or time.monotonic() - self.printed > HEARTBEAT:
             self.printed = time.monotonic()
             print(progress_line(progress), flush=True)
 
-    def _draw(self) -> None:
+    def _show(self, name: str, figure) -> None:
         import matplotlib.pyplot as plt
         from IPython.display import display
 
-        figure = loss_curves(self.rows)
-        if self.handle is None:
-            self.handle = display(figure, display_id=True)
+        if name in self.handles:
+            self.handles[name].update(figure)
         else:
-            self.handle.update(figure)
+            self.handles[name] = display(figure, display_id=True)
         plt.close(figure)
-        self.drawn = time.monotonic()
 
 
 def progress_line(progress: Progress) -> str:
@@ -158,10 +157,3 @@ def progress_line(progress: Progress) -> str:
         f"{progress.minutes:5.1f} min, about {left:.1f} left; epoch {progress.epoch}, "
         f"step {progress.step}, loss {progress.loss:.4f}"
     )
-
-
-def newest_samples(run_folder: Path) -> list[Path]:
-    """PNG files of the last epoch that made samples; the wav of each lies beside it."""
-    pictures = sorted((run_folder / "samples").glob("epoch_*.png"))
-    last = pictures[-1].name.rsplit("_", 1)[0] if pictures else ""
-    return [path for path in pictures if path.name.startswith(last + "_")]

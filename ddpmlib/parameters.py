@@ -10,16 +10,20 @@ def notebook_parameters(scope: dict) -> dict:
 
     Args:
         scope: `globals()` of the notebook; `In` in it is what IPython has run so far.
+
+    Raises:
+        ValueError: no cell begins like a parameters cell.
     """
     names = []
     for source in reversed(scope["In"]):
         if not source.startswith(MARK):
             continue
-        for node in ast.parse(source).body:
-            if isinstance(node, ast.Assign):
-                names += [target.id for target in node.targets]
+        nodes = [n for n in ast.walk(ast.parse(source)) if isinstance(n, ast.Name)]
+        names += [node.id for node in nodes if isinstance(node.ctx, ast.Store)]
         if source.splitlines()[0].strip() != MARK:  # papermill's line is bare; ours says more
             break
+    else:
+        raise ValueError(f"no parameters found: their cell must begin with '{MARK}, '")
     return {name: scope[name] for name in names}
 
 

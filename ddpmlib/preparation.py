@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from ddpmlib import audio
-from ddpmlib.spectrogram import DEFAULT, SpectrogramParams, audio_to_image
+from ddpmlib.spectrogram import DEFAULT, REFERENCE_DB, SpectrogramParams, audio_to_image
 from ddpmlib.storage import atomic_write, make_folder, naming_the_path, write_array
 
 MANIFEST = "manifest.jsonl"
@@ -56,9 +56,12 @@ class Entry:
     level_db: float = 0.0  # dBFS, as found
     clipped: bool = False
     reason: str = ""  # why it was skipped
+    final: bool = False  # the reason lies in the file itself: it is not tried again
 
 
-def prepare(folder: str | Path, into: str | Path, preparation: Preparation, workers: int = -1):
+def prepare(
+    folder: str | Path, into: str | Path, preparation: Preparation, workers: int = -1
+) -> list[Entry]:
     """Make the pictures of every recording under a folder; a second call does only what is new.
 
     Each finished recording is a line in `into/manifest.jsonl` at once, so an interrupt loses
@@ -141,7 +144,7 @@ def _prepare_one(root: Path, into: Path, entry: Entry, preparation: Preparation)
     except Exception as error:  # whatever is wrong with one file, the batch goes on
         expected = isinstance(error, audio.AudioError)
         reason = str(error) if expected else f"{type(error).__name__}: {error}"
-        return Entry(**asdict(entry) | {"reason": reason})
+        return Entry(**asdict(entry) | {"reason": reason, "final": expected})
     output = _output_name(entry)
     with atomic_write(into / output) as temporary:
         write_array(temporary, pictures.shape, [pictures])
@@ -188,6 +191,7 @@ def _fingerprint(preparation: Preparation, split: str) -> str:
         "overlap": preparation.overlap,
         "augment": preparation.augment and split == "train",
         "audio": [audio.MARGIN, audio.FADE, audio.TRIM_DB, audio.LEVEL_DB, audio.SILENT_DB],
+        "reference": REFERENCE_DB,
     }
     return hashlib.sha256(json.dumps(shaping, sort_keys=True).encode()).hexdigest()[:16]
 
@@ -199,7 +203,7 @@ def _key(entry: Entry) -> tuple[str, str, str, str]:
 def _is_whole(entry: Entry, into: Path, params: SpectrogramParams) -> bool:
     """Whether nothing is left to do: skipped, or its array is there and not cut short."""
     if entry.reason:
-        return True
+        return entry.final
     try:
         array = np.load(into / entry.output, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError):

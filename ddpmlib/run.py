@@ -33,7 +33,7 @@ class TrainState:
 
     model: DDPM
     config: TrainConfig
-    pictures: int = 0  # in the training split
+    data: str = ""  # fingerprint of what it is trained on
     step: int = 0
     epoch: int = 0  # whole ones
     batch: int = 0  # steps into the current epoch
@@ -45,7 +45,7 @@ class TrainState:
 
     def __post_init__(self):
         weights, rate = self.model.network.parameters(), self.config.learning_rate
-        self.optimizer = torch.optim.AdamW(weights, lr=rate, weight_decay=0, fused=True)
+        self.optimizer = torch.optim.Adam(weights, lr=rate, fused=True)
         self.ema = AveragedModel(self.model.network, multi_avg_fn=_ema(self.config.ema_decay))
 
     def advance(self, loss: float, seconds: float) -> None:
@@ -60,7 +60,8 @@ class TrainState:
         return replace(self.model, network=self.ema.module.eval())
 
     def metrics(self) -> dict:
-        """This epoch's row of metrics.csv, without the validation loss."""
+        """This epoch's row of metrics.csv, without the validation loss; the speed is that of the
+        whole run, sampling and validation included."""
         return {
             "epoch": self.epoch + 1,
             "step": self.step,
@@ -83,7 +84,7 @@ class TrainState:
             "config": _plain(self.config.to_dict()),
             "params": self.model.params.to_dict(),
             "unet": _plain(self.model.network.config.to_dict()),
-            "pictures": self.pictures,
+            "data": self.data,
         }
         # The checkpoint comes last: what it says is done lies beside it.
         self.averaged().save(folder / WEIGHTS, step=self.step, config=self.config.to_dict())
@@ -129,10 +130,9 @@ class TrainState:
         stored = type(self.model.params).from_dict(content["params"])
         stored.check_same(self.model.params, str(path), "the data")
         unet = _plain(self.model.network.config.to_dict())
-        ours = _plain(self.config.to_dict()) | {"U-Net": unet, "number of pictures": self.pictures}
-        theirs = content["config"] | {"U-Net": content["unet"]}
-        theirs["number of pictures"] = content["pictures"]
-        for name in (*FIXED, "U-Net", "number of pictures"):
+        ours = _plain(self.config.to_dict()) | {"U-Net": unet, "data": self.data}
+        theirs = content["config"] | {"U-Net": content["unet"], "data": content["data"]}
+        for name in (*FIXED, "U-Net", "data"):
             if ours[name] != theirs.get(name):
                 raise ValueError(
                     f"{name} is {ours[name]} but {theirs.get(name)} in {path}; give that, or "
@@ -141,7 +141,7 @@ class TrainState:
 
 
 _COUNTERS = ("step", "epoch", "batch", "seconds", "loss_sum")
-_DESCRIPTION = ("config", "params", "unet", "pictures")
+_DESCRIPTION = ("config", "params", "unet", "data")
 
 
 def open_run(state: TrainState, folder: Path) -> None:

@@ -141,7 +141,7 @@ def audio_to_mel(audio: np.ndarray, params: SpectrogramParams) -> np.ndarray:
     """Mel power of audio (samples,), relative to a full-scale sine; (n_mels, frames) float32."""
     import librosa
 
-    if len(audio) < params.n_fft:  # one whole window, so that the reflected edges exist
+    if len(audio) < params.n_fft:  # librosa wants a whole window
         audio = np.pad(audio, (0, params.n_fft - len(audio)))
     stft = librosa.stft(audio, n_fft=params.n_fft, hop_length=params.hop_length)
     power = (np.abs(stft) / window_gain(params)) ** 2

@@ -1,6 +1,8 @@
 """Training: one loop for laptop and GPUs, resumable at any step, honest about trouble.
 
-What a step does follows from `course` alone: a resumed run equals an uninterrupted one.
+What a step does follows from `course` alone, so a resumed run equals an uninterrupted one: to the
+bit on a processor in float32 with as many threads. With max_minutes the learning rate follows the
+clock, and no two runs are the same.
 """
 
 import importlib.util
@@ -15,7 +17,7 @@ from torch.utils.data import DataLoader
 from ddpmlib import course, diffusion
 from ddpmlib.config import Progress, TrainConfig
 from ddpmlib.dataset import SpectrogramSet
-from ddpmlib.ddpm import DDPM, autocast
+from ddpmlib.ddpm import DDPM, autocast, pick_device
 from ddpmlib.run import (
     TrainState,
     append_metrics,
@@ -66,7 +68,7 @@ class _Loop:
     """One training: what stays the same from step to step, and the state that does not."""
 
     def __init__(self, config, data, validation, run_folder, network, callback):
-        _check_fit(config, data, validation)
+        config.check_data(data, validation)
         self.config, self.data, self.validation = config, data, validation
         self.run_folder, self.callback = Path(run_folder), callback
         self.accelerator = _accelerator(config, self.run_folder)
@@ -74,8 +76,8 @@ class _Loop:
         self.device = self.accelerator.device
         torch.manual_seed(config.seed)  # of the first weights
         unet = UNet(network).to(self.device, memory_format=torch.channels_last)
-        model = DDPM(unet, data.params, config.schedule, config.noise_steps, config.target)
-        self.state = TrainState(model, config, len(data))
+        kind = (config.schedule, config.noise_steps, config.target, config.precision)
+        self.state = TrainState(DDPM(unet, data.params, *kind), config, data.fingerprint)
         self.steps_per_epoch = len(data) // config.batch_size
 
     def run(self) -> DDPM:
@@ -141,10 +143,8 @@ class _Loop:
         """What is left of this epoch: pictures of this process, and their indices."""
         order = course.order(self.config, self.state.epoch, len(self.data))
         chosen = order[self.state.batch :, self.mine].tolist()
-        on_gpu = self.device.type == "cuda"
-        loader = DataLoader(
-            self.data, batch_sampler=chosen, num_workers=2 * on_gpu, pin_memory=on_gpu
-        )
+        # Rows of a memory map come at once; worker processes would only cost their start.
+        loader = DataLoader(self.data, batch_sampler=chosen, pin_memory=self.device.type == "cuda")
         return zip(loader, chosen, strict=True)
 
     @property
@@ -224,20 +224,6 @@ class _Loop:
         return f"loss is not finite at step {step}; pictures from {files}; {last}"
 
 
-def _check_fit(config: TrainConfig, data: SpectrogramSet, validation: SpectrogramSet) -> None:
-    data.params.check_same(validation.params, "the training data", "the validation data")
-    if config.image_size != data.params.image_size:
-        raise ValueError(
-            f"image_size is {config.image_size} but {data.path.name} holds pictures of "
-            f"{data.params.image_size}"
-        )
-    if len(data) < config.batch_size:
-        raise ValueError(
-            f"batch_size is {config.batch_size} but {data.path.name} has {len(data)} training "
-            f"pictures; needed: a batch_size of at most {len(data)}"
-        )
-
-
 def _check_processes(config: TrainConfig, processes: int) -> None:
     if config.batch_size % processes:
         raise ValueError(
@@ -249,9 +235,7 @@ def _accelerator(config: TrainConfig, run_folder: Path):
     from accelerate import Accelerator
     from accelerate.state import AcceleratorState, PartialState
 
-    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if not available.get(config.device, True):
-        raise ValueError(f"device is {config.device!r}, which this machine lacks; use auto or cpu")
+    pick_device(config.device)
     if PartialState._shared_state and PartialState().num_processes == 1:
         # It keeps the first device of a process for good; a notebook may ask for another one.
         AcceleratorState._reset_state(reset_partial_state=True)

@@ -26,7 +26,10 @@ def speech_share(samples: np.ndarray, sample_rate: int) -> float:
 def main() -> None:
     """Print the share of speech in each wav of the folders given."""
     for folder in map(Path, sys.argv[1:]):
-        shares = [speech_share(*soundfile.read(path)) for path in sorted(folder.glob("*.wav"))]
+        wavs = sorted(folder.glob("*.wav"))
+        if not wavs:
+            raise SystemExit(f"no wav in {folder}")
+        shares = [speech_share(*soundfile.read(path)) for path in wavs]
         print(f"{folder}: {np.mean(shares):.2f} on average, {min(shares):.2f} at least")
 
 

@@ -36,3 +36,11 @@ def test_more_work_is_counted_as_more():
     assert wide.gflop > 1.9 * small.gflop
     assert small.step_seconds > 0
     assert "original" not in cost.describe(small, (16, 32))
+
+
+def test_memory_of_the_parent_process_is_not_counted():
+    held = bytearray(1_000_000_000)
+    held[::4096] = b"x" * len(held[::4096])  # touched, so that it is resident
+    code = "from ddpmlib.cost import peak_gigabytes; print(peak_gigabytes())"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert 0.05 < float(done.stdout) < 0.6

@@ -11,7 +11,7 @@ import soundfile
 
 from ddpmlib import listen
 from ddpmlib.config import Progress, TrainConfig
-from ddpmlib.spectrogram import DEFAULT, SpectrogramParams, audio_to_image
+from ddpmlib.spectrogram import DEFAULT, SpectrogramParams, audio_to_image, save_png
 
 CONFIG = TrainConfig()
 
@@ -36,6 +36,10 @@ def test_players_keep_the_differences_in_level_and_never_clip():
     assert np.abs(soft).max() == pytest.approx(listen.PEAK / 4, abs=1e-3)
 
 
+def test_no_sounds_make_an_empty_table():
+    assert "<audio" not in listen.players({}, 8000).data
+
+
 def test_players_survive_silence_and_odd_labels():
     page = listen.players({'<b>"x"': np.zeros(100)}, 8000).data
     assert "<b>" not in page
@@ -58,7 +62,7 @@ def test_a_tone_is_drawn_at_its_frequency_and_time(params):
     assert left + column * (right - left) / picture.shape[1] > 0.95
 
 
-@pytest.mark.parametrize("count", [1, 4, 5, 9])
+@pytest.mark.parametrize("count", [0, 1, 4, 5, 9])
 def test_picture_wall_shows_every_picture_once(count):
     figure = listen.picture_wall([np.zeros((1, 64, 256))] * count, DEFAULT, ["a"] * count)
     assert sum(len(ax.images) for ax in figure.axes) == count
@@ -67,7 +71,7 @@ def test_picture_wall_shows_every_picture_once(count):
 def test_training_view_prints_at_least_a_line_a_minute(monkeypatch, capsys):
     clock = 0.0
     monkeypatch.setattr(listen.time, "monotonic", lambda: clock)
-    view = listen.TrainingView()
+    view = listen.TrainingView(DEFAULT)
     for step in range(1, 601):
         clock += 1.0
         view(Progress(CONFIG, 1, step, step / 600, step / 60, 0.5))
@@ -81,3 +85,25 @@ def test_loss_curves_survive_a_run_without_validation():
     rows = [{"minutes": m, "train_loss": 1 / m, "validation_loss": None} for m in (1, 2, 3)]
     figure = listen.loss_curves(rows)
     assert len(figure.axes[0].lines[0].get_xdata()) == 3
+
+
+def test_training_view_draws_loss_and_samples_once_and_then_updates_them(tmp_path, monkeypatch):
+    shown = []
+
+    class Handle:
+        def update(self, figure):
+            shown.append(("update", len(figure.axes)))
+
+    def display(figure, display_id):
+        shown.append(("new", len(figure.axes)))
+        return Handle()
+
+    monkeypatch.setattr("IPython.display.display", display)
+    files = [tmp_path / "0.png", tmp_path / "0.wav", tmp_path / "1.png", tmp_path / "1.wav"]
+    for path in files[::2]:
+        save_png(path, np.zeros((64, 256)))
+    row = {"minutes": 1.0, "train_loss": 0.5, "validation_loss": 0.4}
+    view = listen.TrainingView(DEFAULT)
+    for epoch in (1, 2):
+        view(Progress(CONFIG, epoch, epoch, 1.0, 1.0, 0.5, row, tuple(files)))
+    assert shown == [("new", 1), ("new", 4), ("update", 1), ("update", 4)]

@@ -47,3 +47,13 @@ def test_good_types_pass(value, wanted):
 def test_bad_types_do_not(value, wanted):
     with pytest.raises(TypeError, match=r"^x is .* it must be"):
         check_type("x", value, wanted)
+
+
+def test_a_cell_without_its_first_words_is_missed_aloud():
+    with pytest.raises(ValueError, match="must begin with '# Parameters, '"):
+        notebook_parameters(scope("epochs = 10", INJECTED, epochs=10, name="b"))
+
+
+def test_names_assigned_together_are_found():
+    given = scope("# Parameters, with their defaults\na, b = 1, 2", a=1, b=2)
+    assert notebook_parameters(given) == {"a": 1, "b": 2}

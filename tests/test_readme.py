@@ -126,6 +126,11 @@ def test_table_of_parameters_is_that_of_the_notebook():
         assert value == str(values[name]) or float(value) == values[name], name
 
 
+def test_nothing_is_left_to_fill_in():
+    prose = re.sub(r"`[^`]*`", "", re.sub(r"```.*?```", "", README, flags=re.S))
+    assert not re.search(r"[A-Z]+_[A-Z]+|TODO", prose)
+
+
 def test_links_and_picture_exist():
     for target in re.findall(r"\]\(([^)#]+)\)", README):
         assert target.startswith("http") or (ROOT / target).exists(), target

@@ -139,7 +139,7 @@ def test_other_settings_than_those_of_the_checkpoint_are_named(changes, words, f
             {"image_size": (8, 32)},
             "n_frames is 16 in .*checkpoint.pt but 32 in the data",
         ),
-        ({"pictures": 9}, {}, "number of pictures is 9 but 18 in"),
+        ({"pictures": 9}, {}, r"data is 12 pictures \(\w{8}\) but 21 pictures \(\w{8}\) in"),
     ],
 )
 def test_other_data_than_that_of_the_checkpoint_are_named(data, changes, words, tmp_path):
