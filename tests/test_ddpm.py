@@ -235,3 +235,23 @@ def test_an_unknown_precision_is_named():
 
 def test_the_default_network_takes_the_default_grid():
     assert DDPM(UNet(UNetConfig(width=8))).params.image_size == (64, 256)
+
+
+@pytest.mark.parametrize(("precision", "expected"), [("float32", False), ("bfloat16", True)])
+def test_the_network_computes_in_the_precision_of_the_model(model, precision, expected):
+    seen = []
+    model.network.register_forward_pre_hook(
+        lambda *_: seen.append(torch.is_autocast_enabled("cpu"))
+    )
+    replace(model, precision=precision).sample(1, steps=2)
+    assert seen == [expected, expected]
+
+
+def test_devices_are_picked_or_refused_by_name():
+    assert ddpm.pick_device("cpu") == "cpu"
+    assert ddpm.pick_device("auto") in ddpm.DEVICES[1:]
+    with pytest.raises(ValueError, match="device is 'gpu'; needed: auto, cpu, cuda, mps"):
+        ddpm.pick_device("gpu")
+    absent = [d for d in ("cuda", "mps") if ddpm.pick_device("auto") != d]
+    with pytest.raises(ValueError, match=f"device is '{absent[0]}', which this machine lacks"):
+        ddpm.pick_device(absent[0])

@@ -12,6 +12,7 @@ import pytest
 from cases import content, leftovers, twelve_recordings, vowel, write
 
 from ddpmlib import preparation
+from ddpmlib.audio import AudioError
 from ddpmlib.preparation import MANIFEST, Preparation, prepare, read_manifest
 from ddpmlib.spectrogram import GRIDS, SpectrogramParams
 
@@ -248,3 +249,20 @@ def test_equal_names_in_other_folders_keep_their_own_pictures(tmp_path):
     entries = prepare(tmp_path / "in", tmp_path / "out", Preparation(), workers=1)
     assert len(set(content(tmp_path / "out").values())) == len(names) == len(entries)
     assert {e.file for e in read_manifest(tmp_path / "out")} == set(names)
+
+
+@pytest.mark.parametrize(
+    ("error", "tried_again"), [(AudioError("damaged"), []), (MemoryError("too much"), ["03.wav"])]
+)
+def test_only_trouble_that_lies_in_the_file_is_remembered(error, tried_again, again, monkeypatch):
+    load = preparation.audio.load_audio
+
+    def failing(path, sample_rate):
+        if path.name == "03.wav":
+            raise error
+        return load(path, sample_rate)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(preparation.audio, "load_audio", failing)
+        again()
+    assert again() == tried_again

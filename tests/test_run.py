@@ -247,3 +247,15 @@ def test_outside_the_main_thread_signals_are_left_alone(tmp_path):
     thread.start()
     thread.join(60)
     assert isinstance(outcome[0], DDPM)
+
+
+def test_another_split_of_the_same_number_of_pictures_is_other_data(tmp_path):
+    path = write_data(tmp_path)
+    fit(tmp_path, epochs=1, num_samples=0)
+    sidecar = path.with_suffix(".json")
+    description = json.loads(sidecar.read_text())
+    first, last = description["files"][0], description["files"][-1]
+    first["split"], last["split"] = last["split"], first["split"]
+    sidecar.write_text(json.dumps(description))
+    with pytest.raises(ValueError, match=r"data is 21 pictures .* but 21 pictures"):
+        fit(tmp_path)

@@ -219,3 +219,9 @@ def test_the_network_is_asked_once_a_step_at_the_right_times(name):
     SAMPLERS[name](model, start(), alpha_bar, "v", [99, 60, 20, 0], seeded())
     assert torch.stack(seen).shape == (4, 3)
     assert torch.stack(seen)[:, 0].tolist() == pytest.approx([0.99, 0.6, 0.2, 0.0])
+
+
+@pytest.mark.parametrize("eta", [-0.1, 1.1])
+def test_ddim_refuses_an_eta_that_means_nothing(eta):
+    with pytest.raises(ValueError, match=f"eta is {eta}; it must be 0 to 1"):
+        ddim(toy_model, start(), noise_schedule("cosine", 50), "v", [49], eta=eta)
