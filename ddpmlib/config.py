@@ -32,7 +32,7 @@ class TrainConfig:
     ema_decay: float = 0.999  # of the averaged weights, reached by a warm-up
     num_samples: int = 8  # pictures and sounds made at the end of an epoch
     sample_every: int = 1  # epochs
-    checkpoint_minutes: float = 5.0  # between checkpoints inside a long epoch
+    checkpoint_minutes: float = 5.0  # between checkpoints inside a long epoch, and between uploads
     warmup_steps: int = 100  # of the learning rate
     clip_norm: float = 1.0  # of the gradient
     precision: str = "auto"  # auto, bfloat16 or float32

@@ -12,8 +12,8 @@ import torch
 from ddpmlib import diffusion
 from ddpmlib.config import TrainConfig
 from ddpmlib.ddpm import DDPM, autocast
-from ddpmlib.run import TrainState
 from ddpmlib.spectrogram import SpectrogramParams
+from ddpmlib.state import TrainState
 from ddpmlib.unet import UNet, UNetConfig
 
 # One training step of the original network for one (64, 256) picture on two processor cores,

@@ -11,7 +11,14 @@ import torch
 
 from ddpmlib.preparation import UTF8, Entry, Preparation, prepare
 from ddpmlib.spectrogram import SpectrogramParams
-from ddpmlib.storage import atomic_write, bucket_path, data_folder, fetch, write_array
+from ddpmlib.storage import (
+    atomic_write,
+    bucket_path,
+    data_folder,
+    fetch,
+    fetch_beside,
+    write_array,
+)
 
 SPLITS = ("train", "validation")
 
@@ -121,9 +128,9 @@ class SpectrogramSet(torch.utils.data.Dataset):
             raise ValueError(f"split is {split!r}; needed: train, validation or None")
         self.path = fetch(path)
         self.pictures = _open_pictures(self.path)
-        sidecar = self.path.with_suffix(".json")
-        self.has_description = sidecar.is_file()
-        if self.has_description:
+        sidecar = fetch_beside(path, ".json")
+        self.has_description = sidecar is not None
+        if sidecar:
             self._read_description(sidecar, params)
         else:
             self._assume_original_format(params)

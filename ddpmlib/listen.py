@@ -114,15 +114,27 @@ def loss_curves(rows: list[dict]):
     return figure
 
 
-class TrainingView:
-    """Callback of `train`: loss and newest samples, redrawn as they come, and a printed line at
-    least once a minute."""
+class TrainingLines:
+    """Callback of `train`: a printed line at least once a minute."""
+
+    def __init__(self):
+        self.printed = -np.inf
+
+    def __call__(self, progress: Progress) -> None:
+        if progress.share >= 1 or time.monotonic() - self.printed > HEARTBEAT:
+            self.printed = time.monotonic()
+            print(progress_line(progress), flush=True)
+
+
+class TrainingView(TrainingLines):
+    """Callback of `train`: loss and newest samples too, redrawn as they come."""
 
     def __init__(self, params: SpectrogramParams, rows: list[dict] = ()):
+        super().__init__()
         self.params = params
         self.rows = list(rows)  # epochs of a run that is resumed
         self.handles = {}
-        self.printed = self.drawn = -np.inf
+        self.drawn = -np.inf
 
     def __call__(self, progress: Progress) -> None:
         last = progress.share >= 1
@@ -135,9 +147,7 @@ class TrainingView:
             pictures = [load_png(path) for path in progress.samples[::2]]
             titles = [f"epoch {progress.epoch}"]
             self._show("samples", picture_wall(pictures, self.params, titles))
-        if last or time.monotonic() - self.printed > HEARTBEAT:
-            self.printed = time.monotonic()
-            print(progress_line(progress), flush=True)
+        super().__call__(progress)
 
     def _show(self, name: str, figure) -> None:
         import matplotlib.pyplot as plt

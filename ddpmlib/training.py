@@ -1,11 +1,13 @@
 """Training: one loop for laptop and GPUs, resumable at any step, honest about trouble.
 
+`python -m ddpmlib.training --help`, or `accelerate launch -m ddpmlib.training` on several devices
+and machines, trains without a notebook.
+
 What a step does follows from `course` alone, so a resumed run equals an uninterrupted one: to the
 bit on a processor in float32 with as many threads. With max_minutes the learning rate follows the
 clock, and no two runs are the same.
 """
 
-import importlib.util
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -17,16 +19,19 @@ from torch.utils.data import DataLoader
 from ddpmlib import course, diffusion
 from ddpmlib.config import Progress, TrainConfig
 from ddpmlib.dataset import SpectrogramSet
-from ddpmlib.ddpm import DDPM, autocast, pick_device
+from ddpmlib.ddpm import DDPM, autocast
+from ddpmlib.processes import broadcast, check_processes, make_accelerator
 from ddpmlib.run import (
-    TrainState,
     append_metrics,
     deferred_interrupt,
+    last_checkpoint,
     open_run,
+    places,
     publish_run,
     sample_files,
     write_samples,
 )
+from ddpmlib.state import TrainState
 from ddpmlib.unet import UNet, UNetConfig
 
 
@@ -34,7 +39,7 @@ def train(
     config: TrainConfig,
     data: SpectrogramSet,
     validation: SpectrogramSet,
-    run_folder: Path,
+    run_folder: str | Path,
     network: UNetConfig | None = None,
     resume: bool = True,
     callback: Callable[[Progress], None] | None = None,
@@ -42,7 +47,9 @@ def train(
     """Train a DDPM; returns it with the averaged weights, as saved in `run_folder`.
 
     Leaves there model.safetensors (averaged weights), config.json, checkpoint.pt, metrics.csv and
-    samples/. Ctrl-C finishes the step and writes a checkpoint; the next call goes on from it.
+    samples/. Ctrl-C (or SIGTERM) finishes the step and writes a checkpoint; the next call goes on
+    from it. With a result_bucket, or a run_folder gs://bucket/name, all of that is mirrored there
+    at the start, every checkpoint_minutes and at the end, and a run begun elsewhere goes on here.
 
     Args:
         data, validation: the two splits; an empty validation split leaves its loss empty.
@@ -52,15 +59,13 @@ def train(
     Raises:
         ValueError: image_size, batch_size, device or checkpoint do not fit; names both values.
         FileExistsError: resume is False and the folder holds a run.
+        BucketError: the bucket refuses, or is not reached at the start or the end of the run.
         FloatingPointError: the loss is not finite; names step and recordings. The last good
             checkpoint stays as it was.
         KeyboardInterrupt: after Ctrl-C.
     """
     loop = _Loop(config, data, validation, run_folder, network, callback)
-    loop.state.restore(loop.run_folder, resume)
-    if loop.accelerator.is_main_process:
-        open_run(loop.state, loop.run_folder)
-    loop.accelerator.wait_for_everyone()
+    loop.open(resume)
     return loop.run()
 
 
@@ -70,9 +75,10 @@ class _Loop:
     def __init__(self, config, data, validation, run_folder, network, callback):
         config.check_data(data, validation)
         self.config, self.data, self.validation = config, data, validation
-        self.run_folder, self.callback = Path(run_folder), callback
-        self.accelerator = _accelerator(config, self.run_folder)
-        _check_processes(config, self.accelerator.num_processes)
+        self.run_folder, self.mirror = places(run_folder, config)
+        self.callback = callback
+        self.accelerator = make_accelerator(config, self.run_folder)
+        check_processes(config, self.accelerator.num_processes)
         self.device = self.accelerator.device
         torch.manual_seed(config.seed)  # of the first weights
         unet = UNet(network).to(self.device, memory_format=torch.channels_last)
@@ -80,11 +86,23 @@ class _Loop:
         self.state = TrainState(DDPM(unet, data.params, *kind), config, data.fingerprint)
         self.steps_per_epoch = len(data) // config.batch_size
 
+    def open(self, resume: bool) -> None:
+        """Go on from the last checkpoint; only the main process looks at disks and buckets."""
+        accelerator, place = self.accelerator, (self.run_folder, self.mirror)
+        main = accelerator.is_main_process
+        content = last_checkpoint(self.state, *place, resume) if main else None
+        if content := broadcast(accelerator, content):
+            self.state.load(content)
+        if main:
+            open_run(self.state, *place)
+        self.published = self.state.seconds
+
     def run(self) -> DDPM:
         """Train until epochs or minutes are used up."""
         state, accelerator = self.state, self.accelerator
         self.finish_samples()
         if self.share() == 1:
+            self.publish(can_wait=False)
             return state.averaged()
         self.network, self.optimizer = accelerator.prepare(state.model.network, state.optimizer)
         accelerator.init_trackers("tensorboard")
@@ -94,6 +112,7 @@ class _Loop:
             with deferred_interrupt() as pressed:
                 while self.share() < 1:
                     self.epoch(pressed)
+            self.publish(can_wait=False)
         finally:
             accelerator.end_training()
         return state.averaged()
@@ -108,8 +127,10 @@ class _Loop:
             self.report(loss, **self.end_epoch() if ended else {})
             # Asked once, after the callback: what is said to be saved has been saved.
             interrupted = self.total(len(pressed)) > 0
-            if interrupted or self.is_save_due():
+            if interrupted or self.is_due(self.saved):
                 self.save()
+            if interrupted or self.is_due(self.published):
+                self.publish(can_wait=True)
             if interrupted:
                 raise KeyboardInterrupt(f"stopped after step {state.step}; state is saved")
             if ended:
@@ -168,7 +189,6 @@ class _Loop:
         samples = ()
         if finished or metrics["epoch"] % self.config.sample_every == 0:
             samples = write_samples(averaged, self.config, self.run_folder, metrics["epoch"])
-        publish_run(self.run_folder, self.config)
         return {"metrics": metrics, "samples": samples}
 
     def finish_samples(self) -> None:
@@ -179,15 +199,19 @@ class _Loop:
         files = sample_files(self.config, self.run_folder, epoch)
         if due and self.accelerator.is_main_process and not all(f.exists() for f in files):
             write_samples(state.averaged(), self.config, self.run_folder, epoch)
-            publish_run(self.run_folder, self.config)
 
     def save(self) -> None:
         self.saved = self.state.seconds
         if self.accelerator.is_main_process:
             self.state.save(self.run_folder)
 
-    def is_save_due(self) -> bool:
-        return self.state.seconds - self.saved > 60 * self.config.checkpoint_minutes
+    def publish(self, can_wait: bool) -> None:
+        self.published = self.state.seconds
+        if self.accelerator.is_main_process:
+            publish_run(self.run_folder, self.mirror, can_wait)
+
+    def is_due(self, last: float) -> bool:
+        return self.state.seconds - last > 60 * self.config.checkpoint_minutes
 
     def report(self, loss: float, **outcome) -> None:
         if self.callback and self.accelerator.is_main_process:
@@ -224,23 +248,7 @@ class _Loop:
         return f"loss is not finite at step {step}; pictures from {files}; {last}"
 
 
-def _check_processes(config: TrainConfig, processes: int) -> None:
-    if config.batch_size % processes:
-        raise ValueError(
-            f"batch_size is {config.batch_size}; it must be a multiple of the {processes} processes"
-        )
+if __name__ == "__main__":
+    from ddpmlib.processes import main
 
-
-def _accelerator(config: TrainConfig, run_folder: Path):
-    from accelerate import Accelerator
-    from accelerate.state import AcceleratorState, PartialState
-
-    pick_device(config.device)
-    if PartialState._shared_state and PartialState().num_processes == 1:
-        # It keeps the first device of a process for good; a notebook may ask for another one.
-        AcceleratorState._reset_state(reset_partial_state=True)
-    tracker = "tensorboard" if importlib.util.find_spec("tensorboard") else None
-    # Precision is ours (ddpm.autocast): sampling and validation need the same, outside of it.
-    return Accelerator(
-        cpu=config.device == "cpu", mixed_precision="no", log_with=tracker, project_dir=run_folder
-    )
+    main()

@@ -7,6 +7,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import SimpleNamespace
 
 import pytest
+from cloud import running_bucket
 
 from ddpmlib import corpora
 from ddpmlib.corpora import CORPORA, Corpus
@@ -79,3 +80,11 @@ def tiny(served, monkeypatch):
         return corpus
 
     return put
+
+
+@pytest.fixture
+def bucket(monkeypatch):
+    """An empty bucket of our own that every client here takes for Google's; see cloud.Bucket."""
+    with running_bucket() as bucket:
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", bucket.url)
+        yield bucket

@@ -4,7 +4,7 @@ import pytest
 import torch
 from tiny import tiny_config
 
-from ddpmlib import course, run
+from ddpmlib import course, state
 from ddpmlib.course import learning_rate
 
 
@@ -80,7 +80,7 @@ def test_times_and_noise_have_nothing_to_do_with_each_other():
 def test_the_average_of_the_weights_follows_fast_at_first_and_slowly_later():
     """Decay (1 + n) / (10 + n) after n steps, up to ema_decay."""
     network = torch.nn.Linear(1, 1, bias=False)
-    average = torch.optim.swa_utils.AveragedModel(network, multi_avg_fn=run._ema(0.9))
+    average = torch.optim.swa_utils.AveragedModel(network, multi_avg_fn=state._ema(0.9))
 
     def after(weight: float) -> float:
         torch.nn.init.constant_(network.weight, weight)

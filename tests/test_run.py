@@ -12,7 +12,7 @@ import pytest
 import torch
 from tiny import EPOCHS, NETWORK, PARAMS, STEPS, checkpoint, fit, start, tiny_config, write_data
 
-from ddpmlib import course, run
+from ddpmlib import course, run, state
 from ddpmlib.ddpm import DDPM, WEIGHTS
 from ddpmlib.unet import UNetConfig
 
@@ -39,7 +39,7 @@ def test_metrics_have_one_row_an_epoch(finished):
 
 def test_a_run_begun_anew_forgets_the_metrics_of_the_old_one(tmp_path):
     fit(tmp_path, num_samples=0)
-    (tmp_path / "run" / run.CHECKPOINT).unlink()
+    (tmp_path / "run" / state.CHECKPOINT).unlink()
     fit(tmp_path, num_samples=0, epochs=1)
     assert [row["epoch"] for row in run.read_metrics(tmp_path / "run")] == [1]
 
@@ -174,7 +174,7 @@ def foreign(kind: str, path, sprung) -> None:
 @pytest.mark.parametrize("kind", ["truncated", "pickle", "trap", "state", "list", "tensor"])
 def test_what_is_not_a_checkpoint_is_refused_and_not_unpickled(kind, tmp_path):
     fit(tmp_path, epochs=1, num_samples=0)
-    path, sprung = tmp_path / "run" / run.CHECKPOINT, tmp_path / "sprung"
+    path, sprung = tmp_path / "run" / state.CHECKPOINT, tmp_path / "sprung"
     foreign(kind, path, sprung)
     before = files(tmp_path)
     with pytest.raises(ValueError, match=f"{re.escape(str(path))} is damaged or not a") as caught:
@@ -201,11 +201,11 @@ def test_a_bucket_that_cannot_be_written_fails_before_the_first_step(tmp_path, m
     assert steps == []
 
 
-@pytest.mark.parametrize("file", [WEIGHTS, run.CHECKPOINT])
+@pytest.mark.parametrize("file", [WEIGHTS, state.CHECKPOINT])
 def test_a_full_disk_leaves_the_earlier_checkpoint_and_nothing_half_written(file, tmp_path):
     fit(tmp_path, epochs=1)
     size = (tmp_path / "run" / file).stat().st_size
-    before = (tmp_path / "run" / run.CHECKPOINT).read_bytes()
+    before = (tmp_path / "run" / state.CHECKPOINT).read_bytes()
     code = f"""
 def fill(progress):
     if progress.step == 6:
@@ -214,7 +214,7 @@ fit(folder, epochs=2, callback=fill, checkpoint_minutes=1e9)
 """
     _, trouble = start(tmp_path, code).communicate(timeout=60)
     assert f"OSError: [Errno 27] cannot write {tmp_path}/run/{file}: File too large" in trouble
-    assert before == (tmp_path / "run" / run.CHECKPOINT).read_bytes()
+    assert before == (tmp_path / "run" / state.CHECKPOINT).read_bytes()
     assert not list((tmp_path / "run").glob(".*"))
     DDPM.load(tmp_path / "run")
     fit(tmp_path, epochs=2)
@@ -223,7 +223,7 @@ fit(folder, epochs=2, callback=fill, checkpoint_minutes=1e9)
 
 def test_what_a_killed_process_was_writing_is_cleared(tmp_path):
     (tmp_path / "run").mkdir()
-    left_over = [tmp_path / "run" / f".{name}.a1b2" for name in (run.CHECKPOINT, WEIGHTS)]
+    left_over = [tmp_path / "run" / f".{name}.a1b2" for name in (state.CHECKPOINT, WEIGHTS)]
     for path in left_over:
         path.write_bytes(b"half")
     fit(tmp_path, epochs=1, num_samples=0)

@@ -12,8 +12,9 @@ from safetensors.torch import load_file
 from ddpmlib.config import TrainConfig
 from ddpmlib.dataset import SpectrogramSet
 from ddpmlib.ddpm import DDPM, WEIGHTS
-from ddpmlib.run import CHECKPOINT, read_metrics
+from ddpmlib.run import read_metrics
 from ddpmlib.spectrogram import SpectrogramParams
+from ddpmlib.state import CHECKPOINT
 from ddpmlib.training import train
 from ddpmlib.unet import UNetConfig
 
