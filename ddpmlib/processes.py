@@ -5,9 +5,13 @@ does with these parameters.
 """
 
 import argparse
+import contextlib
 import dataclasses
 import importlib.util
-import socket
+import logging
+import os
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 from ddpmlib.config import TrainConfig
@@ -44,29 +48,49 @@ def launch(num_processes: int, config: TrainConfig, network: UNetConfig, resume:
         KeyboardInterrupt: after Ctrl-C, with a checkpoint written.
     """
     from accelerate import notebook_launcher
+    from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
     check_processes(config, num_processes)
     open_data(config)
     _forget_accelerator()
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
+    # A port that the processes agree on by themselves: the default one is often taken.
+    meeting = {"rdzv_backend": "c10d", "rdzv_endpoint": "127.0.0.1:0", "rdzv_id": config.name}
     try:
-        notebook_launcher(_train_fork, (config, network, resume), num_processes, use_port=port)
+        with _quiet_elastic():
+            notebook_launcher(_train_fork, (config, network, resume), num_processes, **meeting)
     except ChildFailedError as error:
-        _, failure = error.get_first_failure()
-        reason = f"process {failure.global_rank} of {num_processes}: {failure.message}"
-        raise RuntimeError(reason) from None
+        rank, failure = error.get_first_failure()
+        said = (
+            failure.message if isinstance(failure.message, dict) else {"message": failure.message}
+        )
+        raise RuntimeError(f"process {rank} of {num_processes}: {said['message']}") from None
+    except SignalException:
+        raise KeyboardInterrupt("stopped; the state of the last step is saved") from None
+
+
+@contextlib.contextmanager
+def _quiet_elastic() -> Iterator[None]:
+    """Keep torch's launcher from printing tracebacks, and from keeping the kernel's signals."""
+    log = logging.getLogger("torch.distributed.elastic")
+    level, log.level = log.level, logging.CRITICAL
+    names = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+    handlers = {name: signal.getsignal(name) for name in names}
+    try:
+        yield
+    finally:
+        log.level = level
+        for name, handler in handlers.items():
+            signal.signal(name, handler)
 
 
 def _train_fork(config: TrainConfig, network: UNetConfig, resume: bool) -> None:
     import torch
-    from torch.distributed.elastic.multiprocessing.errors import record
 
     # More threads would wait forever for those of the kernel, which a fork does not inherit.
     torch.set_num_threads(1)
-    record(_train)(config, network, resume)
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # else accelerate raises it again
+    _train(config, network, resume)
 
 
 def _train(config: TrainConfig, network: UNetConfig, resume: bool) -> None:

@@ -5,6 +5,7 @@ import csv
 import json
 import signal
 import threading
+import time
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -166,17 +167,20 @@ def sample_files(config: TrainConfig, folder: Path, epoch: int) -> tuple[Path, .
 def deferred_interrupt() -> Iterator[list]:
     """Let Ctrl-C and SIGTERM wait for the end of a step: the list is no longer empty once one came.
 
-    A second Ctrl-C interrupts at once. Outside the main thread, signals are left alone.
+    A second Ctrl-C, more than a second later, interrupts at once: a launcher of processes passes
+    on what they all have got from the keyboard already. Outside the main thread, signals are left
+    alone.
     """
-    pressed: list[int] = []
+    pressed: list[float] = []  # when
     if threading.current_thread() is not threading.main_thread():
         yield pressed
         return
 
     def handle(number, frame):
-        if number == signal.SIGINT in pressed:
+        now = time.monotonic()
+        if pressed and number == signal.SIGINT and now - pressed[0] > 1:
             raise KeyboardInterrupt
-        pressed.append(number)
+        pressed.append(now)
 
     previous = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

@@ -24,7 +24,7 @@ from tiny import (
     write_data,
 )
 
-from ddpmlib import course, run, training
+from ddpmlib import course, processes, run, training
 from ddpmlib.dataset import SpectrogramSet
 from ddpmlib.ddpm import WEIGHTS
 
@@ -203,6 +203,6 @@ def test_validation_pictures_of_another_grid_are_refused(tmp_path):
 def test_another_device_may_be_asked_for_in_the_same_process(monkeypatch):
     from accelerate.state import PartialState
 
-    training._accelerator(tiny_config(), Path("run"))
+    processes.make_accelerator(tiny_config(), Path("run"))
     monkeypatch.setitem(PartialState._shared_state, "device", torch.device("meta"))
-    assert training._accelerator(tiny_config(), Path("run")).device.type == "cpu"
+    assert processes.make_accelerator(tiny_config(), Path("run")).device.type == "cpu"
