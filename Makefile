@@ -27,6 +27,7 @@ lab: $(INSTALLED)
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/shellcheck vertex_workbench/startup.sh
 
 # torch comes first: its exact version keeps pip from looking at any other build.
 $(INSTALLED): pyproject.toml constraints.txt

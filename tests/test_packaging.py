@@ -12,7 +12,8 @@ from packaging.utils import canonicalize_name
 from workspace import ROOT
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-DIRECT = PROJECT["dependencies"] + PROJECT["optional-dependencies"]["dev"]
+EXTRAS = [text for extra in PROJECT["optional-dependencies"].values() for text in extra]
+DIRECT = PROJECT["dependencies"] + [text for text in EXTRAS if PROJECT["name"] not in text]
 PINNED = {
     canonicalize_name(name): version
     for name, version in re.findall(

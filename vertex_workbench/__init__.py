@@ -1,0 +1,1 @@
+"""Run a notebook with papermill on a Vertex AI Workbench instance with a GPU."""
