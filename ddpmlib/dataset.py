@@ -213,6 +213,17 @@ class GCPSpectrogramSet(SpectrogramSet):
         super().__init__(bucket_path(bucket_name, file_name), **options)
 
 
+def open_splits(dataset: str, bucket_name: str = "") -> tuple[SpectrogramSet, SpectrogramSet]:
+    """Pictures to train and to validate of a data set in `data/spectrograms/`, or in a bucket.
+
+    Raises:
+        FileNotFoundError, ValueError: see `SpectrogramSet`.
+    """
+    if bucket_name:
+        return tuple(GCPSpectrogramSet(dataset, bucket_name, split=split) for split in SPLITS)
+    return tuple(SpectrogramSet(f"spectrograms/{dataset}", split) for split in SPLITS)
+
+
 def _open_pictures(path: Path) -> np.ndarray:
     try:
         pictures = np.load(path, mmap_mode="r", allow_pickle=False)

@@ -15,24 +15,19 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ddpmlib.config import TrainConfig
-from ddpmlib.dataset import GCPSpectrogramSet, SpectrogramSet
+from ddpmlib.dataset import SpectrogramSet, open_splits
 from ddpmlib.ddpm import pick_device
 from ddpmlib.storage import data_folder
 from ddpmlib.unet import UNetConfig
 
 
 def open_data(config: TrainConfig) -> tuple[SpectrogramSet, SpectrogramSet]:
-    """Training and validation pictures that a config names, from its bucket or data/spectrograms/.
+    """Pictures to train and to validate that a config names.
 
     Raises:
         FileNotFoundError, ValueError: see `SpectrogramSet`; image_size or batch_size do not fit.
     """
-    if config.bucket_name:
-        place = config.dataset, config.bucket_name
-        sets = GCPSpectrogramSet(*place), GCPSpectrogramSet(*place, split="validation")
-    else:
-        path = f"spectrograms/{config.dataset}"
-        sets = SpectrogramSet(path), SpectrogramSet(path, "validation")
+    sets = open_splits(config.dataset, config.bucket_name)
     config.check_data(*sets)
     return sets
 
