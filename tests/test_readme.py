@@ -8,11 +8,13 @@ import signal
 import subprocess
 import time
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
+from cloud import running_bucket
 from workspace import ROOT, copy_workbook, run
 
 from ddpmlib.corpora import CORPORA
@@ -33,17 +35,20 @@ ELSEWHERE = {
 SHORTER = {
     "make demo": "-o .venv/installed MINUTES=0.1",
     "papermill notebooks/03": "-p num_samples 2",
+    "accelerate launch": "--device cpu --num-samples 2",
 }
 
 
 @pytest.fixture(scope="module")
-def workbook(tmp_path_factory) -> Path:
+def workbook(tmp_path_factory) -> Iterator[Path]:
     workbook = copy_workbook(tmp_path_factory.mktemp("readme"))
     voice = workbook / "data" / "corpora" / "my_voice"
     voice.mkdir(parents=True)
     for path in sorted((ROOT / "data" / "sample_corpus").glob("*.ogg"))[:40]:
         shutil.copy(path, voice)
-    return workbook
+    with running_bucket() as bucket, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("STORAGE_EMULATOR_HOST", bucket.url)
+        yield workbook
 
 
 @pytest.mark.parametrize("command", [c for c in COMMANDS if c not in ELSEWHERE])
@@ -53,7 +58,8 @@ def test_command(command, workbook):
     for beginning, options in SHORTER.items():
         if command.startswith(beginning):
             command = f"{command} {options}"
-    run(command.replace("max_minutes 60", "max_minutes 0.05"), workbook)
+    command = command.replace("my-bucket", "corpora")
+    run(re.sub(r"(max.minutes) 60", r"\1 0.05", command), workbook)
 
 
 def test_demo_leaves_what_the_readme_says(workbook):
@@ -79,6 +85,13 @@ def test_own_recordings_leave_a_run(workbook):
     config = json.loads((run_folder / "config.json").read_text("utf-8"))
     assert config["dataset"] == "my_voice.npy"
     assert len(list((run_folder / "gibberish").glob("*.wav"))) == 8
+
+
+def test_a_run_in_a_bucket_and_one_of_two_processes_are_there(workbook):
+    runs = workbook / "data" / "runs"
+    for name in ("far", "two"):
+        assert (runs / name / "model.safetensors").stat().st_size > 1e6
+    assert json.loads((runs / "far" / "config.json").read_text())["bucket_name"] == "corpora"
 
 
 def test_make_lab_serves_the_notebooks(workbook, tmp_path):
