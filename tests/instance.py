@@ -1,0 +1,161 @@
+"""A Workbench instance on this machine: metadata server, commands of the system, environment."""
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import sysconfig
+import tarfile
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import nbformat
+from workspace import ROOT
+
+TOKEN = "ya29.secret-token-of-the-account"
+SHIPPED = ("ddpmlib", "vertex_workbench", "pyproject.toml", "constraints.txt", "README.md")
+SHIPPED += ("LICENSE", "data/README.md")
+# Like the real one, it hands down only the environment it is told to, and appends to a log.
+SYSTEMD_RUN = f"""#!{sys.executable}
+import os, subprocess, sys
+options = [a for a in sys.argv[1:] if a.startswith("--")]
+told = dict(a.removeprefix("--setenv=").split("=", 1) for a in options if a.startswith("--setenv="))
+log = next(a.split("append:")[1] for a in options if "StandardOutput=append:" in a)
+command = sys.argv[1 + len(options):]
+streams = dict(stdout=open(log, "a"), stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
+environment = {{"HOME": os.environ["HOME"]}} | told
+unit = subprocess.Popen(command, env=environment, cwd="/", start_new_session=True, **streams)
+open(os.environ["UNIT"], "w").write(str(unit.pid))
+"""
+
+
+def make_environment(folder: Path) -> Path:
+    """A virtual environment that sees what is installed for the tests, but not this project."""
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
+    packages = next((folder / "lib").glob("python*/site-packages"))
+    (packages / "of_the_tests.pth").write_text(sysconfig.get_path("purelib"))
+    return folder / "bin" / "python"
+
+
+def notebook_of(*cells: str) -> bytes:
+    """A notebook of code cells; the first one has the parameters."""
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(c) for c in cells])
+    notebook.cells[0].metadata.tags = ["parameters"]
+    notebook.metadata.kernelspec = {"name": "python3", "display_name": "3", "language": "python"}
+    return nbformat.writes(notebook).encode()
+
+
+def project(notebook: bytes) -> bytes:
+    """An archive as `submit` makes it, of the working tree, with one notebook."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-co", "--exclude-standard", *SHIPPED], cwd=ROOT, capture_output=True
+    )
+    files = {name: (ROOT / name).read_bytes() for name in listed.stdout.decode().splitlines()}
+    files["notebooks/job.ipynb"] = notebook
+    files["notebooks/tiny.py"] = (ROOT / "tests" / "tiny.py").read_bytes()
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w:gz", compresslevel=1) as archive:
+        for name, content in files.items():
+            entry = tarfile.TarInfo(name)
+            entry.size = len(content)
+            archive.addfile(entry, io.BytesIO(content))
+    return stream.getvalue()
+
+
+class Instance:
+    """One machine: `start` boots it, `home` is its disk, `calls` what it asked of the system."""
+
+    def __init__(self, folder: Path, python: Path, storage: str, metadata: str):
+        self.home, self.unit, self.record = folder / "home", folder / "unit", folder / "calls"
+        stubs = folder / "stubs"
+        stubs.mkdir()
+        self.stub(stubs / "systemd-run", SYSTEMD_RUN)
+        self.stub(stubs / "shutdown", f'#!/bin/sh\necho "shutdown $*" >>{self.record}\n')
+        self.stub(
+            stubs / "jupyter",
+            f'#!/bin/sh\nshift\nexec {python} -m jupyter_client.kernelspecapp "$@"\n',
+        )
+        self.stub(stubs / "nvidia-smi", "#!/bin/sh\n")
+        self.gpu = stubs / "nvidia-smi"
+        self.environment = {
+            "HOME": str(folder),
+            "PATH": f"{stubs}:/usr/bin:/bin",
+            "UNIT": str(self.unit),
+            "PIP_NO_INDEX": "1",
+            "PIP_NO_BUILD_ISOLATION": "0",
+            "STORAGE_EMULATOR_HOST": storage,
+            "GCE_METADATA_HOST": metadata,
+            "DDPM_HOME": str(self.home),
+            "DDPM_RETRIES": "1",
+            "DDPM_MIRROR_SECONDS": "0.5",
+            "DDPM_FINAL_SECONDS": "3",
+            "DDPM_BUCKET_SECONDS": "2",
+        }
+
+    def stub(self, path: Path, text: str) -> None:
+        path.write_text(text)
+        path.chmod(0o755)
+
+    def start(self) -> subprocess.CompletedProcess:
+        """Boot: run the script; the runner goes on by itself."""
+        self.unit.unlink(missing_ok=True)
+        command = ["bash", ROOT / "vertex_workbench" / "startup.sh"]
+        return subprocess.run(
+            command, env=self.environment, capture_output=True, text=True, timeout=60
+        )
+
+    def terminate(self) -> None:
+        os.kill(int(self.unit.read_text()), signal.SIGTERM)
+
+    def wait(self, seconds: float = 60) -> None:
+        """Until the unit has ended."""
+        deadline = time.monotonic() + seconds
+        while Path(f"/proc/{self.unit.read_text()}").exists():
+            assert time.monotonic() < deadline, self.log()
+            time.sleep(0.05)
+
+    def log(self) -> str:
+        return (self.home / "job.log").read_text()
+
+    def calls(self) -> list[str]:
+        return self.record.read_text().splitlines() if self.record.exists() else []
+
+
+class MetadataServer(ThreadingHTTPServer):
+    """What an instance asks about itself: attributes, and the token of its account."""
+
+    daemon_threads = True
+
+    def __init__(self, attributes: dict[str, str]):
+        super().__init__(("127.0.0.1", 0), _Metadata)
+        self.attributes, self.tokens = attributes, 0
+        self.thread = threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.01})
+        self.thread.start()
+
+    def stop(self) -> None:
+        self.shutdown()
+        self.thread.join()
+        self.server_close()
+
+
+class _Metadata(BaseHTTPRequestHandler):
+    def do_GET(self):
+        _, _, name = self.path.partition("/computeMetadata/v1/instance/")
+        attribute = self.server.attributes.get(name.removeprefix("attributes/"))
+        if self.headers.get("Metadata-Flavor") != "Google":
+            return self.send_error(403)
+        if name == "service-accounts/default/token":
+            self.server.tokens += 1
+            attribute = json.dumps({"access_token": TOKEN, "expires_in": 3599})
+        if attribute is None:
+            return self.send_error(404)
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(attribute.encode())
+
+    def log_message(self, *_):
+        pass

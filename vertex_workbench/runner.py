@@ -1,0 +1,165 @@
+"""On the instance: run the notebook of a job, mirror what it makes, say how it ended.
+
+    python -m vertex_workbench.runner OUTPUT PROJECT
+
+OUTPUT is the gs:// folder of the job, PROJECT the checkout. Exit codes: 0 succeeded, 1 any other
+end, LEAVE_ON when the job had succeeded before: then somebody started the machine to look around.
+"""
+
+import contextlib
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+from jupyter_client.manager import AsyncKernelManager
+
+from vertex_workbench.machines import gpu_of
+from vertex_workbench.mirror import Mirror, read_status
+
+LEAVE_ON = 3
+GPU_PATIENCE = float(os.environ.get("DDPM_GPU_PATIENCE", 600))  # seconds; drivers install late
+GRACE = 60.0  # seconds from the interrupt of a kernel to its end by force
+AGAIN = 20.0  # seconds between interrupts: between two cells, a kernel ignores them
+log = logging.getLogger("runner")
+
+
+class Kernel(AsyncKernelManager):
+    """A kernel that another thread can find, to interrupt it."""
+
+    running: "Kernel | None" = None
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        Kernel.running = self
+
+    @classmethod
+    def send(cls, number: int) -> None:
+        """To all processes of the kernel; none is no error."""
+        provisioner = cls.running and cls.running.provisioner
+        group = getattr(provisioner, "pgid", None)
+        if group:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(group, number)
+
+
+class Watch(threading.Thread):
+    """Ends the kernel on SIGTERM (INTERRUPTED) and at the spending limit (TIMED_OUT)."""
+
+    def __init__(self, seconds: float):
+        super().__init__(daemon=True)
+        self.deadline = time.monotonic() + seconds
+        self.state = ""  # why the kernel was interrupted
+        self.terminated, self.finished = threading.Event(), threading.Event()
+        signal.signal(signal.SIGTERM, lambda number, frame: self.terminated.set())
+
+    def run(self) -> None:
+        while not self.finished.wait(0.2):
+            if self.terminated.is_set() or time.monotonic() > self.deadline:
+                self.state = "INTERRUPTED" if self.terminated.is_set() else "TIMED_OUT"
+                return self.end_kernel()
+
+    def end_kernel(self) -> None:
+        log.info("%s: interrupting the kernel", self.state)
+        for _ in range(round(GRACE / AGAIN)):
+            Kernel.send(signal.SIGINT)
+            if self.finished.wait(AGAIN):
+                return
+        log.info("the kernel did not end in %g s and is killed", GRACE)
+        Kernel.send(signal.SIGKILL)
+
+
+def main(output: str, project: str) -> int:
+    """Run the job; see the exit codes above."""
+    logging.basicConfig(format="%(asctime)s %(name)s %(message)s", level=logging.INFO)
+    os.chdir(project)
+    home = Path(project).resolve().parent
+    job = json.loads((home / "job.json").read_text("utf-8"))
+    before = read_status(output)
+    if before.get("state") == "SUCCEEDED":
+        log.info("this job has succeeded before: the machine stays on")
+        subprocess.run(["shutdown", "-c"])
+        return LEAVE_ON
+    mirror = Mirror(output, home, job, before.get("seconds", 0))
+    watch = Watch(job["max_seconds"] - mirror.seconds())
+    mirror.start()
+    watch.start()
+    try:
+        state, message = run(job, mirror, watch)
+    except BaseException as error:  # whatever it is, it has to be reported
+        log.exception("unexpected end")
+        state, message = "FAILED", f"{type(error).__name__}: {error}"
+    finally:
+        watch.finished.set()
+    log.info("%s: %s", state, message)
+    mirror.finish(state, message)
+    return 0 if state == "SUCCEEDED" else 1
+
+
+def run(job: dict, mirror: Mirror, watch: Watch) -> tuple[str, str]:
+    """Final state of a job, and a sentence."""
+    if watch.deadline <= time.monotonic():
+        return "TIMED_OUT", f"max_seconds is {job['max_seconds']}, used up by earlier starts"
+    gpus = gpu_of(job["machine"], job["accelerator"], job["accelerator_count"])[1]
+    if gpus and not wait_for_gpu(watch):
+        return watch.state or "FAILED", f"no GPU after {GPU_PATIENCE:g} s"
+    mirror.restore()
+    trouble = "" if watch.state else execute(job, mirror.notebook)
+    if watch.state == "INTERRUPTED":
+        return watch.state, "stopped from outside; starting again goes on"
+    if watch.state == "TIMED_OUT":
+        return watch.state, f"max_seconds is {job['max_seconds']}, all used"
+    if trouble:
+        return "FAILED", trouble
+    return "SUCCEEDED", "every cell was completed"
+
+
+def wait_for_gpu(watch: Watch) -> bool:
+    """Whether `nvidia-smi` finds one in time."""
+    end = time.monotonic() + GPU_PATIENCE
+    while subprocess.run(["nvidia-smi"], stdout=subprocess.DEVNULL).returncode:
+        if time.monotonic() > end or watch.state:
+            return False
+        time.sleep(min(5, GPU_PATIENCE))
+    return True
+
+
+def execute(job: dict, notebook: Path) -> str:
+    """Run the notebook by papermill into a local file; what went wrong as a sentence, or "" """
+    import nbformat
+    import papermill
+    from nbclient.exceptions import DeadKernelError
+
+    try:
+        papermill.execute_notebook(
+            job["notebook"],
+            str(notebook),
+            parameters=job["parameters"],
+            kernel_name="python3",
+            cwd=str(Path(job["notebook"]).parent),
+            log_output=True,
+            progress_bar=False,
+            kernel_manager_class=Kernel,
+        )
+    except papermill.PapermillExecutionError as error:
+        return f"cell {error.cell_index}: {error.ename}: {error.evalue}".split("\n")[0]
+    except DeadKernelError:
+        return "the kernel died: killed, perhaps since the memory was full"
+    except Exception as error:
+        log.exception("the notebook did not end")
+        return f"{type(error).__name__}: {error}".split("\n")[0]
+    cells = nbformat.read(notebook, as_version=4).cells
+    for number, cell in enumerate(cells):
+        done = cell.metadata.get("papermill", {}).get("status") == "completed"
+        if cell.cell_type == "code" and not done:
+            return f"cell {number} was not completed: the kernel ended before it, without an error"
+    return ""
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))
