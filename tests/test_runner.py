@@ -160,10 +160,13 @@ def test_the_spending_limit_counts_all_starts(cloud):
     assert instance.log().count("papermill here") == 1
 
 
-def test_no_gpu(cloud):
+@pytest.mark.parametrize("driver", ["finds none", "is not there"])
+def test_no_gpu(cloud, driver):
     instance = cloud.boot("x = 1", "y = 2")
     instance.environment["DDPM_GPU_PATIENCE"] = "1"
     instance.stub(instance.gpu, "#!/bin/sh\nexit 9\n")
+    if driver == "is not there":
+        instance.gpu.unlink()
     instance.start()
     instance.wait()
     assert cloud.status()["state"] == "FAILED"

@@ -122,11 +122,19 @@ def run(job: dict, mirror: Mirror, watch: Watch) -> tuple[str, str]:
 def wait_for_gpu(watch: Watch) -> bool:
     """Whether `nvidia-smi` finds one in time."""
     end = time.monotonic() + GPU_PATIENCE
-    while subprocess.run(["nvidia-smi"], stdout=subprocess.DEVNULL).returncode:
+    while not has_gpu():
         if time.monotonic() > end or watch.state:
             return False
         time.sleep(min(5, GPU_PATIENCE))
     return True
+
+
+def has_gpu() -> bool:
+    """Whether the driver is installed and finds a GPU."""
+    try:
+        return subprocess.run(["nvidia-smi"], stdout=subprocess.DEVNULL).returncode == 0
+    except FileNotFoundError:
+        return False
 
 
 def execute(job: dict, notebook: Path) -> str:
