@@ -60,7 +60,7 @@ def last_checkpoint(state: TrainState, folder: Path, mirror: str, resume: bool) 
             raise FileExistsError(
                 f"{place} holds a run; set resume to go on with it, or give another name"
             )
-        found[place] = read_checkpoint(path)
+        found[place] = read_checkpoint(path, f"{place}/{CHECKPOINT}")
         state.check(found[place], f"{place}/{CHECKPOINT}")
     if not found:
         return None

@@ -115,8 +115,11 @@ class TrainState:
                 )
 
 
-def read_checkpoint(path: Path) -> dict:
+def read_checkpoint(path: Path, name: str = "") -> dict:
     """What `TrainState.save` wrote.
+
+    Args:
+        name: what people call it, where that is not the path.
 
     Raises:
         ValueError: it is damaged, or something else.
@@ -128,7 +131,7 @@ def read_checkpoint(path: Path) -> dict:
         whole = False
     if not whole:
         raise ValueError(
-            f"{path} is damaged or not a checkpoint of this project; delete it, or give "
+            f"{name or path} is damaged or not a checkpoint of this project; delete it, or give "
             "another name, to start a new run"
         )
     return content

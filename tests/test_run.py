@@ -190,17 +190,6 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path):
         fit(tmp_path, run="file/run")
 
 
-def test_a_bucket_that_cannot_be_written_fails_before_the_first_step(tmp_path, monkeypatch):
-    def refuse(local, destination):
-        raise PermissionError(f"{destination} is not yours")
-
-    steps = []
-    monkeypatch.setattr(run, "publish", refuse)
-    with pytest.raises(PermissionError, match="gs://bucket/DDPM_Unconditional256x is not yours"):
-        fit(tmp_path, result_bucket="bucket", callback=steps.append)
-    assert steps == []
-
-
 @pytest.mark.parametrize("file", [WEIGHTS, state.CHECKPOINT])
 def test_a_full_disk_leaves_the_earlier_checkpoint_and_nothing_half_written(file, tmp_path):
     fit(tmp_path, epochs=1)
@@ -230,15 +219,28 @@ def test_what_a_killed_process_was_writing_is_cleared(tmp_path):
     assert not any(path.exists() for path in left_over)
 
 
-def test_a_second_ctrl_c_interrupts_at_once():
+def test_a_second_ctrl_c_interrupts_at_once(monkeypatch):
+    """Within a second it is the same one, passed on by a launcher of processes; so is SIGTERM."""
+    now = 0.0
+    monkeypatch.setattr(run.time, "monotonic", lambda: now)
     handler = signal.getsignal(signal.SIGINT)
     with run.deferred_interrupt() as pressed:
         assert not pressed
         signal.raise_signal(signal.SIGINT)
         assert pressed
+        signal.raise_signal(signal.SIGINT)
+        now = 1.5
+        signal.raise_signal(signal.SIGTERM)
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
     assert signal.getsignal(signal.SIGINT) is handler
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
+def test_sigterm_waits_for_the_end_of_a_step_and_saves(tmp_path):
+    with pytest.raises(KeyboardInterrupt, match="after step 6; state is saved"):
+        fit(tmp_path, callback=lambda p: p.step == 6 and signal.raise_signal(signal.SIGTERM))
+    assert torch.load(tmp_path / "run" / state.CHECKPOINT)["counters"]["step"] == 6
 
 
 def test_outside_the_main_thread_signals_are_left_alone(tmp_path):

@@ -8,7 +8,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 LEFT_OUT = shutil.ignore_patterns(
-    ".venv", ".git", ".*_cache", "__pycache__", "spectrograms", "runs", "corpora", "cache", "*.egg-info"
+    *(".venv", ".git", ".*_cache", "__pycache__", "*.egg-info"),
+    *("spectrograms", "runs", "corpora", "cache"),
 )
 
 

@@ -14,7 +14,7 @@ from ddpmlib import buckets, storage
 PERIOD = float(os.environ.get("DDPM_MIRROR_SECONDS", 30))  # of mirror and heartbeat
 FINAL_PATIENCE = float(os.environ.get("DDPM_FINAL_SECONDS", 300))  # for an unreachable bucket
 # Of retries: a machine that is being stopped has little time, and the next PERIOD makes up.
-buckets.PATIENCE = float(os.environ.get("DDPM_BUCKET_SECONDS", 30))
+BUCKET_PATIENCE = float(os.environ.get("DDPM_BUCKET_SECONDS", 30))
 log = logging.getLogger("mirror")
 
 

@@ -19,8 +19,9 @@ from pathlib import Path
 
 from jupyter_client.manager import AsyncKernelManager
 
+from ddpmlib import buckets
 from vertex_workbench.machines import gpu_of
-from vertex_workbench.mirror import Mirror, read_status
+from vertex_workbench.mirror import BUCKET_PATIENCE, Mirror, read_status
 
 LEAVE_ON = 3
 GPU_PATIENCE = float(os.environ.get("DDPM_GPU_PATIENCE", 600))  # seconds; drivers install late
@@ -78,6 +79,7 @@ def main(output: str, project: str) -> int:
     """Run the job; see the exit codes above."""
     logging.basicConfig(format="%(asctime)s %(name)s %(message)s", level=logging.INFO)
     os.chdir(project)
+    buckets.PATIENCE = BUCKET_PATIENCE
     home = Path(project).resolve().parent
     job = json.loads((home / "job.json").read_text("utf-8"))
     before = read_status(output)
