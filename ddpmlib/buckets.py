@@ -11,13 +11,14 @@ import functools
 import os
 import re
 from collections.abc import Callable, Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 PATIENCE = 120.0  # seconds of retries before a request is given up
 FIRST_WAIT = 1.0  # seconds before the first of them; each further one waits twice as long
 ATTEMPTS = 3  # at a transfer whose content arrives damaged
 CHUNK = 8 << 20  # bytes of a resumable upload that are sent, and sent again, at once
-_BUCKET = re.compile(r"[a-z0-9][-_.a-z0-9]{1,220}[a-z0-9]")
+# pathlib keeps one slash; a lone surrogate stands for a byte that is not UTF-8.
+_PATH = re.compile(r"gs://?([a-z0-9][-_.a-z0-9]{1,220}[a-z0-9])(?:/([^\ud800-\udfff]*))?")
 
 
 class BucketError(OSError):
@@ -37,8 +38,8 @@ class BucketUnreachable(BucketError, ConnectionError):
 
 
 def is_bucket(path: str | Path) -> bool:
-    """Whether a path argument leads into a bucket; a `Path` of it has lost one of its slashes."""
-    return str(path).startswith("gs:/")
+    """Whether a path argument leads into a bucket; a `Path` of it has lost slashes."""
+    return f"{path}/".startswith("gs:/")
 
 
 def split(path: str | Path) -> tuple[str, str]:
@@ -47,10 +48,12 @@ def split(path: str | Path) -> tuple[str, str]:
     Raises:
         ValueError: not such a path.
     """
-    bucket, _, name = str(path).removeprefix("gs:").lstrip("/").partition("/")
-    if not (is_bucket(path) and _BUCKET.fullmatch(bucket)):
-        raise ValueError(f"{path} is no path in a bucket; needed: gs://bucket/name")
-    return bucket, name.strip("/")
+    found = _PATH.fullmatch(str(path))
+    bucket, name = found.groups("") if found else ("", "")
+    name = name.removesuffix("/")
+    if not bucket or (name and not _is_file_name(name)):
+        raise ValueError(f"{str(path)!r} is no path in a bucket; needed: gs://bucket/name")
+    return bucket, name
 
 
 def canonical(path: str | Path) -> str:
@@ -61,15 +64,17 @@ def canonical(path: str | Path) -> str:
 def find(path: str | Path) -> dict:
     """What lies behind a path: {"": blob} for an object, {name below it: blob} for a folder.
 
+    A path that ends in a slash is a folder, even beside an object of that name.
+
     Raises:
         NotInBucket: neither; says so when it is the bucket that is missing.
-        ValueError: an object's name would leave the folder on a local disk.
-        BucketError: see `explained`.
+        BucketError: see `explained`; also when a name below is none for a file on a local disk.
     """
     bucket, name = split(path)
     with explained(path):
         here = _client().bucket(bucket)
-        if name and (blob := here.get_blob(name, retry=_retry())):
+        is_folder = not name or str(path).endswith("/")
+        if not is_folder and (blob := here.get_blob(name, retry=_retry())):
             return {"": blob}
         prefix = f"{name}/" if name else ""
         blobs = {b.name[len(prefix) :]: b for b in here.list_blobs(prefix=prefix, retry=_retry())}
@@ -77,31 +82,28 @@ def find(path: str | Path) -> dict:
     if not below:
         raise NotInBucket(f"{canonical(path)} does not exist")
     for relative in below:
-        parts = relative.split("/")
-        if not all(parts) or {".", ".."} & set(parts) or "\0" in relative:
-            raise ValueError(f"{canonical(path)} holds {relative!r}, which is no name for a file")
+        if not _is_file_name(relative):
+            raise BucketError(f"{canonical(path)} holds {relative!r}, which is no name for a file")
+        if both := set(map(str, PurePosixPath(relative).parents)) & below.keys():
+            raise BucketError(f"{canonical(path)} holds {both.pop()!r} as a file and as a folder")
     return below
 
 
 def download(blob, file: Path) -> None:
-    """Write the content of an object that `find` found into a file; wrong content never stays.
+    """Write the content of an object that `find` found into a file, which is whole on return.
 
     Raises:
         BucketError: see `explained`; also when it arrived damaged ATTEMPTS times, or was replaced.
-        OSError: the file cannot be written.
     """
     path = f"gs://{blob.bucket.name}/{blob.name}"
+    expected = blob.crc32c  # the client library puts what comes with the answer in its place
 
     def transfer() -> bool:
         blob.download_to_filename(file, checksum="crc32c", retry=_retry(), raw_download=True)
-        return checksum(file) == blob.crc32c
+        return checksum(file) == expected
 
-    try:
-        with explained(path):
-            _attempt(transfer, f"{path} arrived damaged")
-    except BaseException:
-        file.unlink(missing_ok=True)
-        raise
+    with explained(path):
+        _attempt(transfer, path, "was replaced or deleted while it was read; try again")
 
 
 def upload(file: Path, path: str | Path) -> None:
@@ -109,18 +111,25 @@ def upload(file: Path, path: str | Path) -> None:
 
     Raises:
         BucketError: see `explained`; also when it arrived damaged ATTEMPTS times.
+        ValueError: the path is none, or that of a whole bucket.
     """
     bucket, name = split(path)
+    if not name:
+        raise ValueError(f"{path} is a whole bucket; needed: gs://bucket/name")
 
     def transfer() -> bool:
         blob = _client().bucket(bucket).blob(name, chunk_size=CHUNK)
         # Sent along, so that the service itself refuses what was damaged on the way.
         blob.crc32c = sent = checksum(file)
         blob.upload_from_filename(file, checksum=None, retry=_retry())
-        return blob.crc32c == sent
+        if blob.crc32c == sent:
+            return True
+        with contextlib.suppress(Exception):  # nobody else could tell that it is damaged
+            blob.delete(if_generation_match=blob.generation, retry=_retry())
+        return False
 
     with explained(path):
-        _attempt(transfer, f"{canonical(path)} arrived damaged")
+        _attempt(transfer, canonical(path), f"broke off {ATTEMPTS} times while it was sent")
 
 
 def same(file: Path, blob) -> bool:
@@ -139,14 +148,14 @@ def checksum(file: Path) -> str:
 
     crc = Checksum()
     with file.open("rb") as stream:
-        while part := stream.read(1 << 20):
-            crc.update(part)
+        for _ in crc.consume(stream, 1 << 20):
+            pass
     return base64.b64encode(crc.digest()).decode()
 
 
 @contextlib.contextmanager
 def explained(path: str | Path) -> Iterator[None]:
-    """Turn what the client library raises into a BucketError, the fitting one of the four."""
+    """Turn what the client library raises into the fitting BucketError."""
     import requests
     from google.api_core import exceptions
     from google.auth.exceptions import GoogleAuthError
@@ -155,70 +164,77 @@ def explained(path: str | Path) -> Iterator[None]:
     try:
         yield
     except exceptions.NotFound:
-        bucket = split(path)[0]
-        is_there = path == f"gs://{bucket}" or _bucket_exists(bucket)
-        missing = path if is_there else f"bucket gs://{bucket} of {path}"
-        raise NotInBucket(f"{missing} does not exist") from None
+        bucket, name = split(path)
+        where = f"bucket gs://{bucket} of " if name and not _bucket_exists(bucket) else ""
+        raise NotInBucket(f"{where}{path} does not exist") from None
     except (exceptions.Unauthorized, exceptions.Forbidden) as error:
-        raise BucketForbidden(
-            f"{path}: permission denied ({error.code.value}); the account in use needs the role "
-            f"Storage Object User on gs://{split(path)[0]}"
-        ) from None
+        what = f"the account in use needs the role Storage Object User on gs://{split(path)[0]}"
+        raise BucketForbidden(f"{path}: permission denied ({int(error.code)}); {what}") from None
     except GoogleAuthError as error:
-        raise BucketForbidden(
-            f"{path}: no usable Google Cloud credentials ({type(error).__name__}); run `gcloud "
-            "auth application-default login`"
-        ) from None
+        why = f"no usable Google Cloud credentials ({type(error).__name__})"
+        how = "run `gcloud auth application-default login`"
+        raise BucketForbidden(f"{path}: {why}; {how}") from None
     except (exceptions.RetryError, requests.RequestException, ConnectionError) as error:
         cause = getattr(error, "cause", None) or error
-        status = getattr(getattr(cause, "response", None), "status_code", None)
-        raise BucketUnreachable(
-            f"{path}: given up after {PATIENCE:g} s of trying ({status or type(cause).__name__})"
-        ) from None
-    except (exceptions.ServerError, exceptions.TooManyRequests) as error:
-        raise BucketUnreachable(f"{path}: the service answers {error.code.value}") from None
+        status = getattr(getattr(cause, "response", None), "status_code", type(cause).__name__)
+        raise BucketUnreachable(f"{path}: given up after {PATIENCE:g} s ({status})") from None
     except exceptions.GoogleAPICallError as error:
-        raise BucketError(f"{path}: refused ({error.code}): {_first_line(error.message)}") from None
+        is_busy = error.code == 429 or error.code >= 500
+        kind, what = (BucketUnreachable, "no answer but") if is_busy else (BucketError, "refused")
+        raise kind(f"{path}: {what} {int(error.code)}, {_reason(error)}") from None
 
 
-def _attempt(transfer: Callable[[], bool], trouble: str) -> None:
-    """Repeat a transfer whose content was damaged on the way."""
-    from google.api_core.exceptions import BadRequest
+def _attempt(transfer: Callable[[], bool], path: str, if_gone: str) -> None:
+    """Repeat a transfer whose content was damaged on the way, or whose other end is gone."""
+    from google.api_core import exceptions
     from google.cloud.storage.exceptions import DataCorruption
+    from requests import JSONDecodeError
 
     for _ in range(ATTEMPTS):
+        trouble = f"arrived damaged {ATTEMPTS} times: its checksum (crc32c) is wrong"
         try:
             if transfer():
                 return
-        except DataCorruption:
+        except (DataCorruption, JSONDecodeError):
             continue
-        except BadRequest as error:  # the service's answer to a wrong checksum
-            if "crc32c" not in error.message.lower():
-                raise
-    raise BucketError(f"{trouble} {ATTEMPTS} times: its checksum (crc32c) is wrong")
+        except exceptions.GoogleAPICallError as error:
+            if error.code in (404, 410) and _bucket_exists(split(path)[0]):
+                trouble = if_gone  # a resumable upload, or this version of the object
+            elif not (error.code == 400 and "crc32c" in error.message.lower()):
+                raise  # else the service's answer to a wrong checksum
+    raise BucketError(f"{path} {trouble}")
 
 
 def _bucket_exists(bucket: str) -> bool:
     # Asked by a listing: reading the bucket itself needs a right that the account may lack.
-    from google.api_core.exceptions import GoogleAPICallError, NotFound
+    from google.api_core.exceptions import NotFound
 
     try:
         next(iter(_client().list_blobs(bucket, max_results=1, retry=_retry())), None)
-    except NotFound:
-        return False
-    except GoogleAPICallError:
-        pass  # it answers: it is there
+    except Exception as error:  # any other trouble than this one is not what was asked
+        return not isinstance(error, NotFound)
     return True
 
 
-def _first_line(text: str) -> str:
+def _is_file_name(name: str) -> bool:
+    """Whether an object may be a file of that name below a folder, and not elsewhere."""
+    return not {"", ".", ".."} & set(name.split("/")) and "\0" not in name
+
+
+def _reason(error) -> str:
+    """What the service says, without the request's address: that of an upload lets others write."""
+    try:
+        text = error.response.json()["error"]["message"]
+    except (AttributeError, ValueError, KeyError, TypeError):
+        text = type(error).__name__
     return " ".join(text.split())[:200]
 
 
 def _retry():
     from google.cloud.storage.retry import DEFAULT_RETRY
 
-    return DEFAULT_RETRY.with_timeout(PATIENCE).with_delay(initial=FIRST_WAIT)
+    longest = max(FIRST_WAIT, PATIENCE / 10)  # else most of the patience might go unused
+    return DEFAULT_RETRY.with_timeout(PATIENCE).with_delay(FIRST_WAIT, longest)
 
 
 def _client():

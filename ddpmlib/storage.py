@@ -7,6 +7,7 @@ A path is a local path or `gs://bucket/name`. What is fetched from a bucket is k
 import contextlib
 import hashlib
 import itertools
+import json
 import os
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
@@ -70,31 +71,37 @@ def publish(local: str | Path, destination: str | Path) -> None:
         ValueError: the destination is not in a bucket.
         OSError: see `buckets.explained`.
     """
-    buckets.split(destination)
+    destination = buckets.canonical(destination)
     if not (local := Path(local)).is_dir():
         return buckets.upload(local, destination)
     try:
-        there = buckets.find(destination)
+        there = buckets.find(f"{destination}/")
     except FileNotFoundError:
         there = {}
     files = {path.relative_to(local).as_posix(): path for path in sorted(local.rglob("*"))}
 
     def upload(name: str) -> None:
-        if name not in there or not buckets.same(files[name], there[name]):
-            buckets.upload(files[name], f"{buckets.canonical(destination)}/{name}")
+        try:
+            if name not in there or not buckets.same(files[name], there[name]):
+                buckets.upload(files[name], f"{destination}/{name}")
+        except FileNotFoundError:
+            if files[name].exists():  # else whoever works in the folder has deleted it meanwhile
+                raise
 
-    hidden = [name for name in files if any(part.startswith(".") for part in name.split("/"))]
-    _each(upload, [name for name in files if name not in hidden and files[name].is_file()])
+    _each(upload, [name for name in files if "/." not in f"/{name}" and files[name].is_file()])
 
 
 def download(source: str | Path, folder: str | Path) -> None:
-    """Bring a folder of a bucket to a local folder: what differs, a checkpoint last.
+    """Bring a folder (or an object) of a bucket to a local folder: what differs, a checkpoint last.
 
     Raises:
-        FileNotFoundError: there is no such folder in the bucket.
+        FileNotFoundError: there is no such thing in the bucket.
         OSError: see `buckets.explained`; a file cannot be written.
     """
-    blobs = buckets.find(source)
+    try:
+        blobs = buckets.find(f"{buckets.canonical(source)}/")
+    except FileNotFoundError:
+        blobs = buckets.find(source)
 
     def bring(name: str) -> None:
         file = Path(folder) / (name or Path(source).name)
@@ -110,36 +117,36 @@ def bucket_path(bucket: str, name: str) -> str:
 
 
 def _fetch_from_bucket(path: str | Path) -> Path:
-    """An object's content in the cache; of a folder, one of links to the contents."""
+    """Contents in the cache, each once; and what the path names, as links to them."""
     cache, blobs = data_folder() / "cache", buckets.find(path)
-    contents = {
-        name: cache / buckets.address(blob) / Path(blob.name).name for name, blob in blobs.items()
+    name = buckets.canonical(path).rpartition("/")[2]
+    addresses = {
+        f"{name}/{below}".removesuffix("/"): buckets.address(blob) for below, blob in blobs.items()
     }
+    contents = dict(zip(addresses.values(), blobs.values(), strict=True))
 
-    def bring(name: str) -> None:
-        if not buckets.same(contents[name], blobs[name]):
-            _download(blobs[name], contents[name])
+    def bring(address: str) -> None:
+        file = cache / "contents" / address
+        if not buckets.same(file, contents[address]):
+            _download(contents[address], file)
 
-    _each(bring, list(blobs))
-    return contents.get("") or _folder_of_links(contents, cache, Path(path).name)
+    _each(bring, list(contents))
+    listing = json.dumps(sorted(addresses.items()))
+    here = cache / "names" / hashlib.sha256(listing.encode()).hexdigest()[:32]
+    for below, address in addresses.items():
+        _link(here / below, cache / "contents" / address)
+    return here / name
 
 
-def _folder_of_links(contents: dict[str, Path], cache: Path, name: str) -> Path:
-    listing = "\n".join(f"{below}\t{content}" for below, content in sorted(contents.items()))
-    folder = cache / hashlib.sha256(listing.encode()).hexdigest()[:32] / name
-    if not folder.exists():
-        make_folder(folder.parent)
-        with naming_the_path(folder), tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
-            for below, content in contents.items():
-                link = Path(temporary, "new", below)
-                link.parent.mkdir(parents=True, exist_ok=True)
-                link.symlink_to(content)
-            try:
-                Path(temporary, "new").rename(folder)
-            except OSError:
-                if not folder.exists():  # else another process was faster
-                    raise
-    return folder
+def _link(link: Path, content: Path) -> None:
+    with naming_the_path(link):
+        target = os.path.relpath(content, link.parent)  # outlives that the workbook is moved
+        if link.is_symlink() and os.readlink(link) == target:
+            return
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.unlink(missing_ok=True)
+        with contextlib.suppress(FileExistsError):  # another process was faster
+            link.symlink_to(target)
 
 
 def _download(blob, file: Path) -> None:
@@ -161,7 +168,7 @@ def _is_last(name: str) -> bool:
 
 
 @contextlib.contextmanager
-def naming_the_path(path: Path) -> Iterator[None]:
+def naming_the_path(path: str | Path) -> Iterator[None]:
     """Turn a failed write into an OSError whose one sentence names the path."""
     try:
         yield
@@ -182,9 +189,12 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
         OSError: no space, no permission: one sentence naming the final path.
     """
     if buckets.is_bucket(path):
-        with tempfile.TemporaryDirectory() as folder:
-            yield Path(folder) / Path(path).name
-            buckets.upload(Path(folder) / Path(path).name, path)
+        path = buckets.canonical(path)
+        with naming_the_path(path), tempfile.TemporaryDirectory() as folder:
+            temporary = Path(folder, Path(path).name)
+            temporary.touch()
+            yield temporary
+            buckets.upload(temporary, path)
         return
     path = Path(path)
     with naming_the_path(path):
@@ -230,7 +240,7 @@ def make_folder(path: str | Path) -> Path:
     return path
 
 
-def _cannot_write(path: Path, error: OSError) -> OSError:
+def _cannot_write(path: str | Path, error: OSError) -> OSError:
     reason = error.strerror or str(error)
     if reason.startswith("cannot write "):  # of a file written while this one was open
         return error

@@ -1,4 +1,4 @@
-"""Reading one `.npy`: splits, refusals, the original's format, buckets, more than memory holds."""
+"""Reading one `.npy`: splits, refusals, the original's format, more than memory holds."""
 
 import json
 import pickle
@@ -8,7 +8,7 @@ import pytest
 import torch
 from cases import one_sentence, python
 
-from ddpmlib.dataset import GCPSpectrogramSet, SpectrogramSet
+from ddpmlib.dataset import SpectrogramSet
 from ddpmlib.spectrogram import DEFAULT, SpectrogramParams
 
 SHAPE = (7, 1, 64, 256)
@@ -175,14 +175,6 @@ def test_an_undescribed_array_without_pictures_is_refused(tmp_path):
     np.save(tmp_path / "x.npy", np.zeros((0, 1, 64, 256), np.float16))
     with pytest.raises(ValueError, match=r"x\.npy"):
         SpectrogramSet(tmp_path / "x.npy", params=DEFAULT)
-
-
-@pytest.mark.parametrize("bucket", ["corpora", "gs://corpora"])
-def test_a_bucket_is_refused_by_name_for_now(bucket):
-    with pytest.raises(NotImplementedError, match=r"gs://corpora/voices/x\.npy"):
-        GCPSpectrogramSet("voices/x.npy", bucket)
-    with pytest.raises(NotImplementedError, match=r"gs://corpora/x\.npy"):
-        GCPSpectrogramSet("x.npy", bucket, split="validation", params=DEFAULT)
 
 
 MEMORY = """

@@ -3,11 +3,15 @@
 import errno
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 from cases import leftovers, one_sentence, python
+from tiny import NETWORK, PARAMS
 
-from ddpmlib.audio import save_wav
-from ddpmlib.spectrogram import save_png
+from ddpmlib.audio import load_audio, save_wav
+from ddpmlib.ddpm import DDPM
+from ddpmlib.spectrogram import load_png, save_png
 from ddpmlib.storage import (
     atomic_write,
     bucket_path,
@@ -15,8 +19,8 @@ from ddpmlib.storage import (
     fetch,
     make_folder,
     naming_the_path,
-    publish,
 )
+from ddpmlib.unet import UNet
 
 # As root chmod stops nobody; below a regular file and in /proc not even root can write.
 BELOW_A_FILE = "a_file/below"
@@ -64,24 +68,37 @@ def test_fetch_names_the_places_it_looked_at(workbook):
     assert one_sentence(caught.value, workbook / "missing.npy", workbook / "data" / "missing.npy")
 
 
-@pytest.mark.parametrize("path", ["gs://bucket/name.npy", Path("gs://bucket/name.npy")])
-@pytest.mark.parametrize("use", [fetch, make_folder, lambda p: publish(Path("x"), p)])
-def test_buckets_are_refused_by_name_for_now(path, use, workbook):
-    with pytest.raises(NotImplementedError) as caught:
-        use(path)
-    assert one_sentence(caught.value, "gs:/", "bucket/name.npy", "not supported")
+def test_writers_and_readers_take_paths_in_a_bucket(bucket, workbook):
+    picture, sound = np.linspace(-1, 1, 64).reshape(8, 8), np.linspace(-0.5, 0.5, 8000)
+    model = DDPM(UNet(NETWORK), PARAMS)
+    for kind in (str, Path):
+        save_png(kind("gs://corpora/a/x.png"), picture)
+        save_wav(kind("gs://corpora/a/x.wav"), sound, 16000)
+        model.save(kind("gs://corpora/a/model.safetensors"), step=3)
+        with atomic_write(kind("gs://corpora/a/x.txt")) as temporary:
+            assert temporary.name == "x.txt"
+            temporary.write_text("text")
+        assert bucket.names() == [
+            f"a/{n}" for n in ("model.safetensors", "x.png", "x.txt", "x.wav")
+        ]
+        assert load_png(kind("gs://corpora/a/x.png")) == pytest.approx(picture, abs=0.01)
+        assert load_audio(kind("gs://corpora/a/x.wav"), 16000).samples == pytest.approx(
+            sound, abs=1e-3
+        )
+        assert fetch(kind("gs://corpora/a/x.txt")).read_text() == "text"
+        for path in ("gs://corpora/a/model.safetensors", "gs://corpora/a"):
+            loaded = DDPM.load(kind(path)).network.state_dict()
+            assert all(torch.equal(loaded[n], w) for n, w in model.network.state_dict().items())
+        for name in bucket.names():
+            bucket.delete(name)
     assert not (workbook / "gs:").exists()
 
 
-def test_atomic_write_refuses_a_bucket(workbook):
-    with pytest.raises(NotImplementedError, match="gs://bucket"), atomic_write("gs://bucket/x"):
-        pass
-    assert not (workbook / "gs:").exists()
-
-
-def test_publish_to_a_local_path_is_an_error():
-    with pytest.raises(ValueError, match=r"runs/x.*not a gs://"):
-        publish(Path("x"), "runs/x")
+def test_an_empty_write_is_an_empty_object_as_it_is_an_empty_file(bucket, workbook):
+    for path in ("x.txt", "gs://corpora/x.txt"):
+        with atomic_write(path):
+            pass
+    assert bucket.read("x.txt") == (workbook / "x.txt").read_bytes() == b""
 
 
 @pytest.mark.parametrize("bucket", ["b", "gs://b", "gs://b/", "b/"])
