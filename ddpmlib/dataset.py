@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from ddpmlib.buckets import is_bucket
 from ddpmlib.preparation import UTF8, Entry, Preparation, prepare
 from ddpmlib.spectrogram import SpectrogramParams
 from ddpmlib.storage import (
@@ -221,7 +222,8 @@ def open_splits(dataset: str, bucket_name: str = "") -> tuple[SpectrogramSet, Sp
     """
     if bucket_name:
         return tuple(GCPSpectrogramSet(dataset, bucket_name, split=split) for split in SPLITS)
-    return tuple(SpectrogramSet(f"spectrograms/{dataset}", split) for split in SPLITS)
+    path = dataset if is_bucket(dataset) else f"spectrograms/{dataset}"
+    return tuple(SpectrogramSet(path, split) for split in SPLITS)
 
 
 def _open_pictures(path: Path) -> np.ndarray:

@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 
 from ddpmlib.audio import save_wav
-from ddpmlib.buckets import BucketError, BucketUnreachable, canonical, is_bucket
+from ddpmlib.buckets import BucketError, BucketUnreachable, canonical, is_bucket, split
 from ddpmlib.config import TrainConfig
 from ddpmlib.ddpm import DDPM, WEIGHTS
 from ddpmlib.spectrogram import image_to_audio, save_png
@@ -36,10 +36,10 @@ SAMPLE_STEPS = 25  # of DPM-Solver++(2M), for the samples during training
 def places(run_folder: str | Path, config: TrainConfig) -> tuple[Path, str]:
     """Local folder of a run, and the gs:// folder that mirrors it ("" for none).
 
-    A run works on a local disk: one that is given as gs://bucket/name, in `data/runs/name`.
+    A run works on a local disk: one that is given as gs://bucket/name, in `data/runs/bucket/name`.
     """
     if is_bucket(run_folder):
-        return data_folder() / "runs" / Path(run_folder).name, canonical(run_folder)
+        return data_folder().joinpath("runs", *split(run_folder)), canonical(run_folder)
     bucket = config.result_bucket
     return Path(run_folder), bucket_path(bucket, config.name) if bucket else ""
 
@@ -53,8 +53,7 @@ def last_checkpoint(state: TrainState, folder: Path, mirror: str, resume: bool) 
     """
     found = {}
     for place in filter(None, (str(folder), mirror)):
-        path = _checkpoint_in(place)
-        if path is None:
+        if not (path := _file_in(place, CHECKPOINT)):
             continue
         if not resume:
             raise FileExistsError(
@@ -70,12 +69,12 @@ def last_checkpoint(state: TrainState, folder: Path, mirror: str, resume: bool) 
     return found[ahead]
 
 
-def _checkpoint_in(place: str) -> Path | None:
-    path = f"{place}/{CHECKPOINT}"
-    if not is_bucket(place):
-        return Path(path) if Path(path).exists() else None
+def _file_in(folder: str | Path, name: str) -> Path | None:
+    """A file of a run's folder or mirror, on this disk; None if it is not there."""
+    if not is_bucket(folder):
+        return path if (path := Path(folder, name)).exists() else None
     try:
-        return fetch(path)
+        return fetch(f"{canonical(folder)}/{name}")
     except FileNotFoundError:
         return None
 
@@ -131,11 +130,10 @@ def _write_metrics(folder: Path, rows: list[dict]) -> None:
         writer.writerows(rows)
 
 
-def read_metrics(folder: Path) -> list[dict]:
+def read_metrics(folder: str | Path) -> list[dict]:
     """Rows of metrics.csv as numbers; an empty validation loss is None."""
     whole = ("epoch", "step")
-    path = folder / METRICS
-    if not path.exists():
+    if not (path := _file_in(folder, METRICS)):
         return []
     with path.open(newline="") as stream:
         return [

@@ -65,8 +65,15 @@ def train(
         KeyboardInterrupt: after Ctrl-C.
     """
     loop = _Loop(config, data, validation, run_folder, network, callback)
+    if loop.accelerator.num_processes > 1:
+        _KEPT.append(loop)
     loop.open(resume)
     return loop.run()
+
+
+# What processes share stays until they end: torch (2.13, Gloo) takes it down holding the lock of
+# the interpreter, and waits for threads that may need this lock to let go of their last message.
+_KEPT: list["_Loop"] = []
 
 
 class _Loop:
@@ -127,9 +134,10 @@ class _Loop:
             self.report(loss, **self.end_epoch() if ended else {})
             # Asked once, after the callback: what is said to be saved has been saved.
             interrupted = self.total(len(pressed)) > 0
-            if interrupted or self.is_due(self.saved):
+            upload = interrupted or self.is_due(self.published)
+            if upload or self.is_due(self.saved):
                 self.save()
-            if interrupted or self.is_due(self.published):
+            if upload:
                 self.publish(can_wait=True)
             if interrupted:
                 raise KeyboardInterrupt(f"stopped after step {state.step}; state is saved")

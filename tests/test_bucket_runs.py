@@ -116,11 +116,11 @@ def test_a_run_folder_may_be_in_a_bucket(bucket, workbook):
     sets = SpectrogramSet(path), SpectrogramSet(path, "validation")
     config = tiny_config(num_samples=1, epochs=1)
     train(config, *sets, "gs://corpora/deep/run-7/", NETWORK)
-    assert mirrored(bucket, "deep/run-7") == on_disk(workbook / "data/runs/run-7")
-    (workbook / "data/runs/run-7").rename(workbook / "lost")
+    assert mirrored(bucket, "deep/run-7") == on_disk(workbook / "data/runs/corpora/deep/run-7")
+    (workbook / "data/runs/corpora/deep/run-7").rename(workbook / "lost")
     train(tiny_config(num_samples=1, epochs=2), *sets, "gs://corpora/deep/run-7", NETWORK)
-    assert step_of(workbook / "data/runs/run-7/checkpoint.pt") == 2 * STEPS
-    assert mirrored(bucket, "deep/run-7") == on_disk(workbook / "data/runs/run-7")
+    assert step_of(workbook / "data/runs/corpora/deep/run-7/checkpoint.pt") == 2 * STEPS
+    assert mirrored(bucket, "deep/run-7") == on_disk(workbook / "data/runs/corpora/deep/run-7")
 
 
 @pytest.mark.parametrize("prefix", ["", "gs://"])

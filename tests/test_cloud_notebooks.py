@@ -60,8 +60,8 @@ def test_03_trains_from_and_into_buckets_and_resumes_on_an_empty_disk(bucket, wo
     assert bucket.read("far/metrics.csv").count(b"\n") == 4
 
 
-def test_a_refusal_in_the_middle_of_03_is_one_sentence_and_loses_nothing(bucket, workbook):
-    """The bucket turns read-only while it trains; with the right given back, all arrives."""
+def test_a_refusal_after_the_training_is_one_sentence_and_loses_nothing(bucket, workbook):
+    """The bucket takes no checkpoint at the end of 03; with the right given back, all arrives."""
     data_in(bucket, workbook)
     buckets = {"dataset": "voices/tiny.npy", "bucket_name": "corpora", "result_bucket": "corpora"}
     bucket.fail(403, times=math.inf, method="POST", path="checkpoint")

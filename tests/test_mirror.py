@@ -104,3 +104,95 @@ def test_runs_on_this_disk_are_ahead_of_the_bucket_and_others_come_back(home, bu
 def test_nothing_to_restore_is_no_error(home, bucket):
     Mirror("gs://corpora/first", home, JOB, 0).restore()
     assert list((home / "runs").iterdir()) == [home / "runs" / "voice"]
+
+
+def test_what_is_replaced_while_it_is_copied_is_copied_again(home, monkeypatch):
+    """Else the checkpoint that a SIGTERM leaves would stay here: all are of one length."""
+    run, copy = home / "runs" / "voice", shutil.copyfile
+
+    def copy_and_save(source, place, **options):
+        copy(source, place, **options)
+        if Path(source).parent == run:
+            (run / "next").write_text("2")
+            (run / "next").replace(source)
+
+    write(run, 1)
+    job = Mirror("gs://corpora/first", home, JOB, 0)
+    with monkeypatch.context() as patch:
+        patch.setattr(mirror.shutil, "copyfile", copy_and_save)
+        job.snapshot()
+    assert (job.snapshot() / "runs" / "voice" / "checkpoint.pt").read_text() == "2"
+
+
+def test_files_and_runs_at_any_depth_come_back_where_they_were(home, bucket):
+    write(home / "runs" / "voice", 2)
+    (home / "runs" / "mine.txt").write_text("2")
+    names = ["notes.txt", "mine.txt", "a/b/checkpoint.pt", "a/b/x/y.png", "a/c/z.png"]
+    for name in [*names, "voice/checkpoint.pt", "voice/other.csv"]:
+        bucket.write(f"first/runs/{name}", b"1")
+    job = Mirror("gs://corpora/first", home, JOB, 0)
+    job.restore()
+    assert {name: (home / "runs" / name).read_text() for name in names} == {
+        name: "2" if name == "mine.txt" else "1" for name in names
+    }
+    assert not (home / "runs" / "voice" / "other.csv").exists(), "a run is of one state"
+    assert job.sync()
+
+
+def test_a_success_that_cannot_be_brought_whole_has_failed(home, bucket, monkeypatch):
+    """Its next start brings the rest, and counts the seconds that only this disk knows of."""
+    monkeypatch.setattr(mirror, "FINAL_PATIENCE", 0)
+    monkeypatch.setattr(mirror.buckets, "PATIENCE", 0.1)
+    write(home / "runs" / "voice", 1)
+    bucket.fail(503, times=float("inf"), method="POST", path="voice")
+    job = Mirror("gs://corpora/first", home, JOB, 100)
+    monkeypatch.setattr(job, "join", lambda: None)  # it was not started
+    assert job.finish("SUCCEEDED", "every cell was completed") == "FAILED"
+    status = mirror.read_status("gs://corpora/first", home)
+    assert status["state"] == "FAILED"
+    assert "not all of it is in the bucket, but on the disk: gs://corpora/" in status["message"]
+    assert status["seconds"] == 100
+    job.before = 200
+    bucket.fail(503, times=float("inf"), method="POST")
+    assert job.finish("INTERRUPTED", "stopped") == "INTERRUPTED"
+    bucket.faults.clear()
+    status = mirror.read_status("gs://corpora/first", home)
+    assert (status["state"], status["seconds"]) == ("FAILED", 200)
+
+
+def test_the_heartbeat_does_not_wait_for_large_files(home, bucket, monkeypatch):
+    """But the end waits for all of them."""
+    job = Mirror("gs://corpora/first", home, JOB, 0)
+    write(home / "runs" / "voice", 1)
+    assert job.sync()
+    assert bucket.sent[0] == "first/status.json"
+    bucket.clear()
+    job.state = "SUCCEEDED"
+    write(home / "runs" / "voice", 20)
+    assert job.sync()
+    assert bucket.sent[-2:] == ["first/runs/voice/checkpoint.pt", "first/status.json"]
+    assert bucket.sent.count("first/status.json") == 1, "not told before it is true"
+
+
+def test_a_full_disk_does_not_silence_the_status(home, bucket):
+    (home / "status.json").mkdir()  # cannot be written
+    assert Mirror("gs://corpora/first", home, JOB, 0).sync()
+    assert json.loads(bucket.read("first/status.json"))["state"] == "RUNNING"
+
+
+@pytest.mark.parametrize("content", [b"", b'{"state": ', b"[1]"])
+def test_a_damaged_status_is_none(home, bucket, monkeypatch, content):
+    monkeypatch.setattr(mirror, "FINAL_PATIENCE", -1)
+    bucket.write("first/status.json", content)
+    assert mirror.read_status("gs://corpora/first", home) == {"seconds": 0}
+
+
+def test_the_status_is_waited_for(home, bucket, monkeypatch):
+    monkeypatch.setattr(mirror.time, "sleep", lambda seconds: None)
+    bucket.write("first/status.json", b'{"state": "SUCCEEDED", "seconds": 3}')
+    bucket.fail(403, times=2)
+    assert mirror.read_status("gs://corpora/first", home)["state"] == "SUCCEEDED"
+    monkeypatch.setattr(mirror, "FINAL_PATIENCE", -1)
+    bucket.fail(403)
+    with pytest.raises(PermissionError, match=r"gs://corpora/first/status\.json"):
+        mirror.read_status("gs://corpora/first", home)

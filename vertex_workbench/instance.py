@@ -24,7 +24,7 @@ def client():
     """
     api = notebooks_api()
     if not (endpoint := os.environ.get("VERTEX_WORKBENCH_ENDPOINT")):
-        return api.NotebookServiceClient()
+        return api.NotebookServiceClient(transport="rest")  # the one that the tests know
     from google.auth.credentials import AnonymousCredentials
 
     options = {"api_endpoint": endpoint}
@@ -53,7 +53,7 @@ def create(api, job: Job) -> str:
         except exceptions.GoogleAPICallError as error:
             if error.code == 409 and not isinstance(error, exceptions.Aborted):
                 raise already_there(job, zone) from None
-            if operation or error.code >= 500:
+            if operation or (error.code or 500) >= 500:
                 _discard(api, job, zone)
             if not (reason := _no_room(error)):
                 raise Refused(f"no instance in {zone}: {explained(error)}") from None

@@ -1,5 +1,6 @@
 """What the runner keeps in the bucket: data/runs, the executed notebook, log and status."""
 
+import contextlib
 import json
 import logging
 import os
@@ -7,7 +8,7 @@ import shutil
 import threading
 import time
 from datetime import UTC, datetime
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from ddpmlib import buckets, storage
 
@@ -18,16 +19,30 @@ BUCKET_PATIENCE = float(os.environ.get("DDPM_BUCKET_SECONDS", 30))
 log = logging.getLogger("mirror")
 
 
-def read_status(output: str) -> dict:
-    """What status.json says; {} before there is one.
+def read_status(output: str, home: Path) -> dict:
+    """What status.json in the bucket says; {} before there is one. Waits for an unreachable bucket.
+
+    Its seconds are those of the copy on this disk, if it knows of more: the bucket may have been
+    away at the end of an earlier start.
 
     Raises:
-        OSError: the bucket cannot be read.
+        OSError: the bucket cannot be read for FINAL_PATIENCE.
     """
-    try:
-        return json.loads(storage.fetch(f"{output}/status.json").read_text("utf-8"))
-    except FileNotFoundError:
-        return {}
+    end = time.monotonic() + FINAL_PATIENCE
+    while True:
+        try:
+            status = _status_in(storage.fetch(f"{output}/status.json"))
+            break
+        except FileNotFoundError:
+            status = {}
+            break
+        except OSError as error:
+            if time.monotonic() > end:
+                raise
+            log.warning("waiting for the bucket: %s", error)
+            time.sleep(min(10, FINAL_PATIENCE))
+    here = _status_in(home / "status.json")
+    return status | {"seconds": max(status.get("seconds", 0), here.get("seconds", 0))}
 
 
 class Mirror(threading.Thread):
@@ -52,15 +67,26 @@ class Mirror(threading.Thread):
         return self.before + time.monotonic() - self.started
 
     def restore(self) -> None:
-        """Bring runs of an earlier start here, unless this disk has them: then it is ahead."""
+        """Bring runs of an earlier start here, but those that this disk has: it is ahead of them.
+
+        Raises:
+            OSError: the bucket cannot be read, or this disk not be written.
+        """
         try:
-            names = {name.split("/")[0] for name in buckets.find(f"{self.output}/runs/")}
+            names = [PurePosixPath(name) for name in buckets.find(f"{self.output}/runs/")]
         except FileNotFoundError:
             return
-        for name in sorted(names):
-            if not (self.runs / name / storage.LAST).exists():
-                log.info("restoring runs/%s", name)
-                storage.download(f"{self.output}/runs/{name}", self.runs / name)
+        runs = {name.parent for name in names if name.name == storage.LAST}
+        for run in sorted(runs):
+            if not (self.runs / run / storage.LAST).exists():
+                log.info("restoring runs/%s", run)
+                self.bring(run, self.runs / run)
+        for name in names:
+            if runs.isdisjoint(name.parents) and not (self.runs / name).exists():
+                self.bring(name, (self.runs / name).parent)
+
+    def bring(self, name: PurePosixPath, folder: Path) -> None:
+        storage.download("/".join((self.output, "runs", *name.parts)), folder)
 
     def run(self) -> None:
         while True:
@@ -68,23 +94,34 @@ class Mirror(threading.Thread):
             if self.stopped.wait(PERIOD):
                 return
 
-    def finish(self, state: str, message: str) -> None:
-        """Bring the last of everything, the final status behind it; gives up after
-        FINAL_PATIENCE: then all stays on this disk."""
+    def finish(self, state: str, message: str) -> str:
+        """Bring the last of everything, the final status behind it; returns the final state.
+
+        After FINAL_PATIENCE all stays on this disk. A job that succeeded has failed then: started
+        again, it goes on from the disk and brings the rest.
+        """
         self.stopped.set()
         self.join()
         self.state, self.message = state, message
         end = time.monotonic() + FINAL_PATIENCE
         while not self.sync() and time.monotonic() < end:
             time.sleep(min(10, FINAL_PATIENCE))
+        if self.trouble:
+            self.state = "FAILED" if state == "SUCCEEDED" else state
+            self.message += f"; not all of it is in the bucket, but on the disk: {self.trouble}"
+            with contextlib.suppress(Exception):  # most likely the bucket is still away
+                self.write_status()
+        return self.state
 
     def sync(self) -> bool:
         """Whether everything arrived."""
         try:
-            snapshot = self.snapshot()
-            storage.publish(snapshot, self.output)
-            with storage.atomic_write(f"{self.output}/status.json") as temporary:
-                temporary.write_text(json.dumps(self.status()), "utf-8")
+            running = self.state == "RUNNING"
+            if running:  # the heartbeat does not wait for large files; the end comes behind them
+                self.write_status()
+            storage.publish(self.snapshot(), self.output)
+            if not running:
+                self.write_status()
         except Exception as error:
             if str(error) != self.trouble:  # once, not every PERIOD seconds
                 log.warning("not mirrored: %s", error)
@@ -93,14 +130,18 @@ class Mirror(threading.Thread):
         self.trouble = ""
         return True
 
-    def status(self) -> dict:
-        return {
+    def write_status(self) -> None:
+        """Into the bucket, and first onto this disk, for `read_status`."""
+        status = {
             "state": self.state,
             "message": self.message,
             "seconds": round(self.seconds()),
             "heartbeat": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
             "commit": self.job.get("commit", ""),
         }
+        with contextlib.suppress(OSError):  # a full disk is no reason to be silent
+            _write(self.home / "status.json", status)
+        _write(f"{self.output}/status.json", status)
 
     def snapshot(self) -> Path:
         """A copy of what is still being written to, with no file newer than it says.
@@ -116,15 +157,36 @@ class Mirror(threading.Thread):
             places[path] = snapshot / path.name
         for path, place in places.items():
             hidden = any(part.startswith(".") for part in place.relative_to(snapshot).parts)
-            try:
-                now = path.stat()
-                if not hidden and not (place.exists() and _same_time(place.stat(), now)):
-                    place.parent.mkdir(parents=True, exist_ok=True)
-                    shutil.copy2(path, place)
-            except FileNotFoundError:
-                continue  # not there yet, or replaced at this moment
+            with contextlib.suppress(FileNotFoundError):  # not there yet, or deleted at this moment
+                if not hidden:
+                    _copy(path, place)
         return snapshot
 
 
-def _same_time(one: os.stat_result, other: os.stat_result) -> bool:
-    return (one.st_size, one.st_mtime_ns) == (other.st_size, other.st_mtime_ns)
+def _copy(path: Path, place: Path) -> None:
+    """Copy a file that has changed, with the time it had before: a file that is replaced while it
+    is copied has changed the next time."""
+    now = path.stat()
+    if place.exists() and _size_and_time(place.stat()) == _size_and_time(now):
+        return
+    place.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy2(path, place)
+    os.utime(place, ns=(now.st_atime_ns, now.st_mtime_ns))
+
+
+def _size_and_time(stat: os.stat_result) -> tuple[int, int]:
+    return stat.st_size, stat.st_mtime_ns
+
+
+def _write(path: Path | str, status: dict) -> None:
+    with storage.atomic_write(path) as temporary:
+        temporary.write_text(json.dumps(status), "utf-8")
+
+
+def _status_in(path: Path) -> dict:
+    """{} without a file, and for one that is damaged: the next status takes its place."""
+    try:
+        status = json.loads(path.read_text("utf-8"))
+    except (FileNotFoundError, ValueError):
+        return {}
+    return status if isinstance(status, dict) else {}

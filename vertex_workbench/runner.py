@@ -2,8 +2,9 @@
 
     python -m vertex_workbench.runner OUTPUT PROJECT
 
-OUTPUT is the gs:// folder of the job, PROJECT the checkout. Exit codes: 0 succeeded, 1 any other
-end, LEAVE_ON when the job had succeeded before: then somebody started the machine to look around.
+OUTPUT is the gs:// folder of the job, PROJECT the checkout. Exit codes, for startup.sh: 0
+succeeded, ENDED any other end that status.json tells about, LEAVE_ON when the job had succeeded
+before: then somebody started the machine to look around. Any other code: there was no report.
 """
 
 import contextlib
@@ -23,10 +24,9 @@ from ddpmlib import buckets
 from vertex_workbench.machines import gpu_of
 from vertex_workbench.mirror import BUCKET_PATIENCE, Mirror, read_status
 
-LEAVE_ON = 3
+LEAVE_ON, ENDED = 3, 4
 GPU_PATIENCE = float(os.environ.get("DDPM_GPU_PATIENCE", 600))  # seconds; drivers install late
-GRACE = 60.0  # seconds from the interrupt of a kernel to its end by force
-AGAIN = 20.0  # seconds between interrupts: between two cells, a kernel ignores them
+GRACE = float(os.environ.get("DDPM_GRACE", 60))  # seconds from a kernel's interrupt to its end
 log = logging.getLogger("runner")
 
 
@@ -49,6 +49,10 @@ class Kernel(AsyncKernelManager):
                 os.killpg(group, number)
 
 
+class Stopped(Exception):
+    """No further cell is begun."""
+
+
 class Watch(threading.Thread):
     """Ends the kernel on SIGTERM (INTERRUPTED) and at the spending limit (TIMED_OUT)."""
 
@@ -56,8 +60,19 @@ class Watch(threading.Thread):
         super().__init__(daemon=True)
         self.deadline = time.monotonic() + seconds
         self.state = ""  # why the kernel was interrupted
+        self.cells = 0  # begun: In [cells] is the last one
         self.terminated, self.finished = threading.Event(), threading.Event()
         signal.signal(signal.SIGTERM, lambda number, frame: self.terminated.set())
+
+    def begin_cell(self, cell, cell_index) -> None:
+        """Called by papermill before each cell that holds code.
+
+        Raises:
+            Stopped: a kernel ignores an interrupt between two cells, and a cell may catch it.
+        """
+        if self.state:
+            raise Stopped("no further cell is begun")
+        self.cells += 1
 
     def run(self) -> None:
         while not self.finished.wait(0.2):
@@ -66,13 +81,12 @@ class Watch(threading.Thread):
                 return self.end_kernel()
 
     def end_kernel(self) -> None:
+        """Interrupt it once: a second time would not let a training write its checkpoint."""
         log.info("%s: interrupting the kernel", self.state)
-        for _ in range(round(GRACE / AGAIN)):
-            Kernel.send(signal.SIGINT)
-            if self.finished.wait(AGAIN):
-                return
-        log.info("the kernel did not end in %g s and is killed", GRACE)
-        Kernel.send(signal.SIGKILL)
+        Kernel.send(signal.SIGINT)
+        if not self.finished.wait(GRACE):
+            log.info("the kernel did not end in %g s and is killed", GRACE)
+            Kernel.send(signal.SIGKILL)
 
 
 def main(output: str, project: str) -> int:
@@ -82,12 +96,12 @@ def main(output: str, project: str) -> int:
     buckets.PATIENCE = BUCKET_PATIENCE
     home = Path(project).resolve().parent
     job = json.loads((home / "job.json").read_text("utf-8"))
-    before = read_status(output)
+    before = read_status(output, home)
     if before.get("state") == "SUCCEEDED":
         log.info("this job has succeeded before: the machine stays on")
         subprocess.run(["shutdown", "-c"])
         return LEAVE_ON
-    mirror = Mirror(output, home, job, before.get("seconds", 0))
+    mirror = Mirror(output, home, job, before["seconds"])
     watch = Watch(job["max_seconds"] - mirror.seconds())
     mirror.start()
     watch.start()
@@ -95,12 +109,11 @@ def main(output: str, project: str) -> int:
         state, message = run(job, mirror, watch)
     except BaseException as error:  # whatever it is, it has to be reported
         log.exception("unexpected end")
-        state, message = "FAILED", f"{type(error).__name__}: {error}"
+        state, message = "FAILED", one_line(error)
     finally:
         watch.finished.set()
     log.info("%s: %s", state, message)
-    mirror.finish(state, message)
-    return 0 if state == "SUCCEEDED" else 1
+    return 0 if mirror.finish(state, message) == "SUCCEEDED" else ENDED
 
 
 def run(job: dict, mirror: Mirror, watch: Watch) -> tuple[str, str]:
@@ -109,23 +122,24 @@ def run(job: dict, mirror: Mirror, watch: Watch) -> tuple[str, str]:
         return "TIMED_OUT", f"max_seconds is {job['max_seconds']}, used up by earlier starts"
     gpus = gpu_of(job["machine"], job["accelerator"], job["accelerator_count"])[1]
     if gpus and not wait_for_gpu(watch):
-        return watch.state or "FAILED", f"no GPU after {GPU_PATIENCE:g} s"
-    mirror.restore()
-    trouble = "" if watch.state else execute(job, mirror.notebook)
+        return "FAILED", f"no GPU after {GPU_PATIENCE:g} s"
+    if not watch.state:
+        mirror.restore()
+    trouble = "no cell was begun" if watch.state else execute(job, mirror.notebook, watch)
+    if not trouble:
+        return "SUCCEEDED", "every cell was completed"
     if watch.state == "INTERRUPTED":
         return watch.state, "stopped from outside; starting again goes on"
     if watch.state == "TIMED_OUT":
         return watch.state, f"max_seconds is {job['max_seconds']}, all used"
-    if trouble:
-        return "FAILED", trouble
-    return "SUCCEEDED", "every cell was completed"
+    return "FAILED", trouble
 
 
 def wait_for_gpu(watch: Watch) -> bool:
-    """Whether `nvidia-smi` finds one in time."""
+    """Whether `nvidia-smi` finds one in time; True as well when the job is to end anyway."""
     end = time.monotonic() + GPU_PATIENCE
-    while not has_gpu():
-        if time.monotonic() > end or watch.state:
+    while not (has_gpu() or watch.state):
+        if time.monotonic() > end:
             return False
         time.sleep(min(5, GPU_PATIENCE))
     return True
@@ -134,12 +148,12 @@ def wait_for_gpu(watch: Watch) -> bool:
 def has_gpu() -> bool:
     """Whether the driver is installed and finds a GPU."""
     try:
-        return subprocess.run(["nvidia-smi"], stdout=subprocess.DEVNULL).returncode == 0
-    except FileNotFoundError:
+        return subprocess.run(["nvidia-smi"], stdout=subprocess.DEVNULL, timeout=60).returncode == 0
+    except (FileNotFoundError, subprocess.TimeoutExpired):
         return False
 
 
-def execute(job: dict, notebook: Path) -> str:
+def execute(job: dict, notebook: Path, watch: Watch) -> str:
     """Run the notebook by papermill into a local file; what went wrong as a sentence, or "" """
     import nbformat
     import papermill
@@ -155,20 +169,25 @@ def execute(job: dict, notebook: Path) -> str:
             log_output=True,
             progress_bar=False,
             kernel_manager_class=Kernel,
+            on_cell_execute=watch.begin_cell,
         )
     except papermill.PapermillExecutionError as error:
-        return f"cell {error.cell_index}: {error.ename}: {error.evalue}".split("\n")[0]
+        return f"cell In [{error.exec_count}]: {error.ename}: {error.evalue}".split("\n")[0]
     except DeadKernelError:
-        return "the kernel died: killed, perhaps since the memory was full"
+        return f"cell In [{watch.cells}]: the kernel died, killed perhaps since memory was full"
+    except Stopped as stopped:
+        return str(stopped)
     except Exception as error:
         log.exception("the notebook did not end")
-        return f"{type(error).__name__}: {error}".split("\n")[0]
-    cells = nbformat.read(notebook, as_version=4).cells
-    for number, cell in enumerate(cells):
-        done = cell.metadata.get("papermill", {}).get("status") == "completed"
-        if cell.cell_type == "code" and not done:
-            return f"cell {number} was not completed: the kernel ended before it, without an error"
+        return one_line(error)
+    cells = [c for c in nbformat.read(notebook, as_version=4).cells if c.cell_type == "code"]
+    if any(cell.metadata.get("papermill", {}).get("status") != "completed" for cell in cells):
+        return f"cell In [{watch.cells}] ended the kernel, and not all cells were completed"
     return ""
+
+
+def one_line(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}".split("\n")[0]
 
 
 if __name__ == "__main__":
