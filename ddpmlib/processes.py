@@ -89,11 +89,16 @@ def _train_fork(config: TrainConfig, network: UNetConfig, resume: bool) -> None:
 
 
 def _train(config: TrainConfig, network: UNetConfig, resume: bool) -> None:
+    from accelerate import PartialState
+
     from ddpmlib.listen import TrainingLines
     from ddpmlib.training import train
 
+    # One process of each machine downloads what comes from a bucket; the others find it there.
+    with PartialState(cpu=config.device == "cpu").local_main_process_first():
+        data, validation = open_data(config)
     folder = data_folder() / "runs" / config.name
-    train(config, *open_data(config), folder, network, resume, TrainingLines())
+    train(config, data, validation, folder, network, resume, TrainingLines())
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -16,6 +16,7 @@ pytest_plugins = ["launching"]
     ("state", "ago", "code", "words"),
     [
         ("SUBMITTED", 10, 0, "SUBMITTED: so it is"),
+        ("SUBMITTED", 1205, 1, "SUBMITTED, no word from the instance"),
         ("RUNNING", 290, 0, "heartbeat 5 min ago"),
         ("RUNNING", 302, 1, "RUNNING, lost heartbeat"),
         ("SUCCEEDED", 90_000, 0, "25.0 h ago"),

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import math
 import subprocess
 import sys
 import tempfile
@@ -14,6 +15,11 @@ from vertex_workbench.instance import LAUNCH
 from vertex_workbench.job import Job, estimate, gcloud_command, instance_request
 
 LOST_SECONDS = 300  # a heartbeat comes every 30 s
+# Seconds after which a state without a word is a trouble, and how it is said.
+SILENCE = {
+    "RUNNING": (LOST_SECONDS, ", lost heartbeat"),
+    "SUBMITTED": (1200, ", no word from the instance"),
+}
 STARTUP = "vertex_workbench/startup.sh"
 
 
@@ -52,8 +58,9 @@ def status(job: Job) -> int:
     """Print how job and instance are; the exit code is 1 when somebody has to look."""
     if not (now := _read_status(job)):
         raise FileNotFoundError(f"{job.name} has no status: {job.output}/status.json is missing")
-    lost = now["state"] == "RUNNING" and now["age"] > LOST_SECONDS
-    print(f"{job.name}: {now['state']}{', lost heartbeat' * lost}: {now['message']}")
+    longest, what = SILENCE.get(now["state"], (math.inf, ""))
+    lost = now["age"] > longest
+    print(f"{job.name}: {now['state']}{what * lost}: {now['message']}")
     print(f"used {now['seconds']:.0f} of {job.max_seconds} s; heartbeat {_words(now['age'])} ago")
     instances = instance.find(instance.client(), job)
     for zone, found in instances.items():
