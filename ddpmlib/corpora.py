@@ -12,6 +12,9 @@ from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path, PurePosixPath
 
+from ddpmlib import buckets
+from ddpmlib.storage import data_folder, publish
+
 ATTRIBUTION = "ATTRIBUTION.txt"  # written last: a corpus folder that has it is complete
 WAITS = (0, 1, 3, 9)  # seconds before each try of a download
 CHUNK = 1 << 16  # bytes; a dropped connection loses at most the chunk that was under way
@@ -208,11 +211,19 @@ def fetch_corpus(name: str, into: str | Path) -> Path:
     """Return the folder `into/name`, filled with the corpus unless it already is.
 
     Files gather in a sibling folder that is renamed when complete; an interrupted download stays
-    in `into/.downloads` and is resumed by the next call. Raises CorpusError: unknown name,
-    unwritable folder, failed download, wrong checksum, broken or unsafe archive.
+    in `into/.downloads` and is resumed by the next call. For a gs:// folder, all of that happens in
+    `data/corpora/`, which is returned, and the result is published. Raises CorpusError: unknown
+    name, unwritable folder, failed download, wrong checksum, broken or unsafe archive.
     """
     if name not in CORPORA:
         raise CorpusError(f"unknown corpus {name!r}: needed is one of {', '.join(CORPORA)}")
+    if buckets.is_bucket(into):
+        folder = fetch_corpus(name, data_folder() / "corpora")
+        try:
+            publish(folder, f"{buckets.canonical(into)}/{name}")
+        except (OSError, ValueError) as error:
+            raise CorpusError(f"{error}; the corpus is kept in {folder}") from None
+        return folder
     corpus, into = CORPORA[name], Path(into)
     folder, stage = into / name, into / f".{name}-unpacking"
     try:

@@ -153,6 +153,19 @@ def test_installed_debian_package_is_copied_not_downloaded(installed, served, tm
     assert tree(installed) == before
 
 
+def test_a_corpus_goes_into_a_bucket(installed, bucket, tmp_path, monkeypatch):
+    monkeypatch.setattr(corpora, "data_folder", lambda: tmp_path / "data")
+    monkeypatch.chdir(tmp_path)
+    for into in ("gs://corpora/speech", "gs://corpora/speech/"):
+        assert fetch_corpus("tiny", into) == tmp_path / "data" / "corpora" / "tiny"
+    assert {name.removeprefix("speech/tiny/") for name in bucket.names()} == tree(
+        tmp_path / "data" / "corpora" / "tiny"
+    )
+    assert not (tmp_path / "gs:").exists()
+    with pytest.raises(CorpusError, match=r"gs://nowhere/tiny/.* is kept in .*data/corpora/tiny"):
+        fetch_corpus("tiny", "gs://nowhere")
+
+
 def test_interrupted_copy_leaves_no_corpus(installed, tmp_path, monkeypatch):
     def copyfile(*_):
         raise KeyboardInterrupt
