@@ -82,7 +82,8 @@ def prepare(
     from joblib import Parallel, delayed
     from tqdm.auto import tqdm
 
-    root, files = audio.fetch(folder), audio.find_audio(folder)
+    root = audio.fetch(folder)
+    files = audio.find_audio(root)
     into = make_folder(into)
     parallel = Parallel(n_jobs=workers, return_as="generator_unordered")
     hashes = Parallel(n_jobs=workers, prefer="threads")(delayed(_sha256)(path) for path in files)

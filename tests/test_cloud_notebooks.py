@@ -80,7 +80,7 @@ def test_a_refusal_after_the_training_is_one_sentence_and_loses_nothing(bucket, 
 def test_02_and_04_read_from_a_bucket_and_02_writes_into_one(bucket, workbook):
     for i in range(12):
         file = write(workbook / "x.wav", vowel(1.5, hz=100 + 10 * i))
-        bucket.write(f"takes/day%201/{i:02}.wav", file.read_bytes())
+        bucket.write(f"takes/day 1/{i:02}.wav", file.read_bytes())
     said = execute(
         workbook, "02_build_spectrograms", audio_folder="gs://corpora/takes",
         result_bucket="corpora", workers=1, validation_share=0.2,
