@@ -11,6 +11,7 @@ import importlib.util
 import logging
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -116,12 +117,18 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--resume", action=argparse.BooleanOptionalAction, default=True)
     values = vars(parser.parse_args(argv))
     resume = values.pop("resume")
+    trouble = ""
     try:
         _train(TrainConfig(**values), UNetConfig(), resume)
-    except (ValueError, OSError, FloatingPointError) as error:
-        raise SystemExit(str(error)) from None
-    except KeyboardInterrupt as error:
-        raise SystemExit(f"{error or 'interrupted'}") from None
+    except (ValueError, OSError, FloatingPointError, KeyboardInterrupt) as error:
+        trouble = str(error) or "interrupted"
+    if int(os.environ.get("WORLD_SIZE", 1)) > 1:
+        # Without taking Python down: threads of torch may still need it, see training._KEPT.
+        print(trouble, end="\n" * bool(trouble), file=sys.stderr, flush=True)
+        sys.stdout.flush()
+        os._exit(bool(trouble))
+    if trouble:
+        raise SystemExit(trouble)
 
 
 def check_processes(config: TrainConfig, processes: int) -> None:
