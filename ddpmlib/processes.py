@@ -57,10 +57,9 @@ def launch(num_processes: int, config: TrainConfig, network: UNetConfig, resume:
             notebook_launcher(_train_fork, (config, network, resume), num_processes, **meeting)
     except ChildFailedError as error:
         rank, failure = error.get_first_failure()
-        said = (
-            failure.message if isinstance(failure.message, dict) else {"message": failure.message}
-        )
-        raise RuntimeError(f"process {rank} of {num_processes}: {said['message']}") from None
+        reason = failure.message  # of a process that raised, a dict with its traceback
+        reason = reason["message"] if isinstance(reason, dict) else reason
+        raise RuntimeError(f"process {rank} of {num_processes}: {reason}") from None
     except SignalException:
         raise KeyboardInterrupt("stopped; the state of the last step is saved") from None
 

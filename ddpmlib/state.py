@@ -11,9 +11,9 @@ from torch.optim.swa_utils import AveragedModel
 
 from ddpmlib.config import TrainConfig
 from ddpmlib.ddpm import DDPM, WEIGHTS
-from ddpmlib.storage import atomic_write
+from ddpmlib.storage import LAST, atomic_write
 
-CHECKPOINT = "checkpoint.pt"
+CHECKPOINT = LAST  # of the files of a run, on the way into a bucket and out of it
 # These shape the model or the course of its training; a resumed run must not change them.
 FIXED = ("image_size", "noise_steps", "schedule", "target", "batch_size", "seed", "ema_decay")
 _COUNTERS = ("step", "epoch", "batch", "seconds", "loss_sum")

@@ -148,7 +148,7 @@ def test_a_success_that_cannot_be_brought_whole_has_failed(home, bucket, monkeyp
     job = Mirror("gs://corpora/first", home, JOB, 100)
     monkeypatch.setattr(job, "join", lambda: None)  # it was not started
     assert job.finish("SUCCEEDED", "every cell was completed") == "FAILED"
-    status = mirror.read_status("gs://corpora/first", home)
+    status = mirror.earlier_status("gs://corpora/first", home)
     assert status["state"] == "FAILED"
     assert "not all of it is in the bucket, but on the disk: gs://corpora/" in status["message"]
     assert status["seconds"] == 100
@@ -156,7 +156,7 @@ def test_a_success_that_cannot_be_brought_whole_has_failed(home, bucket, monkeyp
     bucket.fail(503, times=float("inf"), method="POST")
     assert job.finish("INTERRUPTED", "stopped") == "INTERRUPTED"
     bucket.faults.clear()
-    status = mirror.read_status("gs://corpora/first", home)
+    status = mirror.earlier_status("gs://corpora/first", home)
     assert (status["state"], status["seconds"]) == ("FAILED", 200)
 
 
@@ -184,15 +184,15 @@ def test_a_full_disk_does_not_silence_the_status(home, bucket):
 def test_a_damaged_status_is_none(home, bucket, monkeypatch, content):
     monkeypatch.setattr(mirror, "FINAL_PATIENCE", -1)
     bucket.write("first/status.json", content)
-    assert mirror.read_status("gs://corpora/first", home) == {"seconds": 0}
+    assert mirror.earlier_status("gs://corpora/first", home) == {"seconds": 0}
 
 
 def test_the_status_is_waited_for(home, bucket, monkeypatch):
     monkeypatch.setattr(mirror.time, "sleep", lambda seconds: None)
     bucket.write("first/status.json", b'{"state": "SUCCEEDED", "seconds": 3}')
     bucket.fail(403, times=2)
-    assert mirror.read_status("gs://corpora/first", home)["state"] == "SUCCEEDED"
+    assert mirror.earlier_status("gs://corpora/first", home)["state"] == "SUCCEEDED"
     monkeypatch.setattr(mirror, "FINAL_PATIENCE", -1)
     bucket.fail(403)
     with pytest.raises(PermissionError, match=r"gs://corpora/first/status\.json"):
-        mirror.read_status("gs://corpora/first", home)
+        mirror.earlier_status("gs://corpora/first", home)

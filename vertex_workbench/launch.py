@@ -6,13 +6,13 @@ import math
 import subprocess
 import sys
 import tempfile
-from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 
 from ddpmlib import buckets, storage
 from vertex_workbench import instance
 from vertex_workbench.instance import LAUNCH
 from vertex_workbench.job import Job, estimate, gcloud_command, instance_request
+from vertex_workbench.status import read_status, read_text, status_of, words, write_status
 
 LOST_SECONDS = 300  # a heartbeat comes every 30 s
 # Seconds after which a state without a word is a trouble, and how it is said.
@@ -30,9 +30,9 @@ def submit(job: Job, dry_run: bool) -> int:
         return _show(job)
     commit = _commit(job)
     print(estimate(job), flush=True)
-    before = _read_status(job) or {"state": "", "seconds": 0}
+    before = read_status(job.output) or {"state": "", "seconds": 0}
     if before["state"] == "RUNNING" and before["age"] <= LOST_SECONDS:
-        ago = _words(before["age"])
+        ago = words(before["age"])
         raise FileExistsError(f"{job.name} is running (heartbeat {ago} ago); `stop` it first")
     if before["seconds"] >= job.max_seconds:
         raise ValueError(
@@ -43,12 +43,16 @@ def submit(job: Job, dry_run: bool) -> int:
     for zone in instance.find(api, job):
         raise instance.already_there(job, zone)
     _upload(job, commit)
-    seconds = before["seconds"]  # the limit is over all restarts
-    _write_status(job, "SUBMITTED", "waiting for its instance", seconds, commit)
+
+    def tell(state: str, message: str) -> None:  # the limit is over all restarts
+        now = status_of(state, message, before["seconds"], commit)
+        write_status(f"{job.output}/status.json", now)
+
+    tell("SUBMITTED", "waiting for its instance")
     try:
         zone = instance.create(api, job)
     except instance.Refused as error:
-        _write_status(job, "FAILED", str(error), seconds, commit)
+        tell("FAILED", str(error))
         raise
     print(f"{job.name} has an instance in {zone}; follow it with `{LAUNCH} status`")
     return 0
@@ -56,12 +60,12 @@ def submit(job: Job, dry_run: bool) -> int:
 
 def status(job: Job) -> int:
     """Print how job and instance are; the exit code is 1 when somebody has to look."""
-    if not (now := _read_status(job)):
+    if not (now := read_status(job.output)):
         raise FileNotFoundError(f"{job.name} has no status: {job.output}/status.json is missing")
     longest, what = SILENCE.get(now["state"], (math.inf, ""))
     lost = now["age"] > longest
     print(f"{job.name}: {now['state']}{what * lost}: {now['message']}")
-    print(f"used {now['seconds']:.0f} of {job.max_seconds} s; heartbeat {_words(now['age'])} ago")
+    print(f"used {now['seconds']:.0f} of {job.max_seconds} s; heartbeat {words(now['age'])} ago")
     instances = instance.find(instance.client(), job)
     for zone, found in instances.items():
         billed = "; its disks are billed until `delete`" * (found.state.name == "STOPPED")
@@ -73,7 +77,7 @@ def status(job: Job) -> int:
 
 def logs(job: Job) -> int:
     """Print the log of the instance."""
-    print(_read(f"{job.output}/job.log"), end="")
+    print(read_text(f"{job.output}/job.log"), end="")
     return 0
 
 
@@ -198,42 +202,6 @@ def _keep_newer_checkpoints(source: str, folder: Path) -> None:
                     f"{file} is newer than {source}/{name}; give another folder with --into, or "
                     "move it away"
                 )
-
-
-def _read_status(job: Job) -> dict | None:
-    """State, message, seconds of running, age of the heartbeat in seconds; None without one."""
-    try:
-        read = json.loads(text := _read(f"{job.output}/status.json"))
-        return {
-            "state": str(read["state"]),
-            "message": str(read["message"]),
-            "seconds": float(read["seconds"]),
-            "age": (datetime.now(UTC) - datetime.fromisoformat(read["heartbeat"])).total_seconds(),
-        }
-    except FileNotFoundError:
-        return None
-    except (ValueError, TypeError, KeyError):
-        raise ValueError(f"{job.output}/status.json is no status: {text[:200]!r}") from None
-
-
-def _write_status(job: Job, state: str, message: str, seconds: float, commit: str) -> None:
-    content = {"state": state, "message": message, "seconds": seconds, "commit": commit}
-    content["heartbeat"] = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    with storage.atomic_write(f"{job.output}/status.json") as temporary:
-        temporary.write_text(json.dumps(content), "utf-8")
-
-
-def _read(path: str) -> str:
-    with tempfile.TemporaryDirectory() as folder:
-        storage.download(path, folder)
-        return Path(folder, PurePosixPath(path).name).read_text("utf-8", errors="replace")
-
-
-def _words(seconds: float) -> str:
-    seconds = max(0, seconds)  # clocks differ
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -7,10 +7,10 @@ import os
 import shutil
 import threading
 import time
-from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 
 from ddpmlib import buckets, storage
+from vertex_workbench.status import status_of, write_status
 
 PERIOD = float(os.environ.get("DDPM_MIRROR_SECONDS", 30))  # of mirror and heartbeat
 FINAL_PATIENCE = float(os.environ.get("DDPM_FINAL_SECONDS", 300))  # for an unreachable bucket
@@ -19,7 +19,7 @@ BUCKET_PATIENCE = float(os.environ.get("DDPM_BUCKET_SECONDS", 30))
 log = logging.getLogger("mirror")
 
 
-def read_status(output: str, home: Path) -> dict:
+def earlier_status(output: str, home: Path) -> dict:
     """What status.json in the bucket says; {} before there is one. Waits for an unreachable bucket.
 
     Its seconds are those of the copy on this disk, if it knows of more: the bucket may have been
@@ -131,17 +131,12 @@ class Mirror(threading.Thread):
         return True
 
     def write_status(self) -> None:
-        """Into the bucket, and first onto this disk, for `read_status`."""
-        status = {
-            "state": self.state,
-            "message": self.message,
-            "seconds": round(self.seconds()),
-            "heartbeat": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-            "commit": self.job.get("commit", ""),
-        }
+        """Into the bucket, and first onto this disk, for `earlier_status`."""
+        seconds, commit = round(self.seconds()), self.job.get("commit", "")
+        status = status_of(self.state, self.message, seconds, commit)
         with contextlib.suppress(OSError):  # a full disk is no reason to be silent
-            _write(self.home / "status.json", status)
-        _write(f"{self.output}/status.json", status)
+            write_status(self.home / "status.json", status)
+        write_status(f"{self.output}/status.json", status)
 
     def snapshot(self) -> Path:
         """A copy of what is still being written to, with no file newer than it says.
@@ -176,11 +171,6 @@ def _copy(path: Path, place: Path) -> None:
 
 def _size_and_time(stat: os.stat_result) -> tuple[int, int]:
     return stat.st_size, stat.st_mtime_ns
-
-
-def _write(path: Path | str, status: dict) -> None:
-    with storage.atomic_write(path) as temporary:
-        temporary.write_text(json.dumps(status), "utf-8")
 
 
 def _status_in(path: Path) -> dict:

@@ -22,7 +22,7 @@ from jupyter_client.manager import AsyncKernelManager
 
 from ddpmlib import buckets
 from vertex_workbench.machines import gpu_of
-from vertex_workbench.mirror import BUCKET_PATIENCE, Mirror, read_status
+from vertex_workbench.mirror import BUCKET_PATIENCE, Mirror, earlier_status
 
 LEAVE_ON, ENDED = 3, 4
 GPU_PATIENCE = float(os.environ.get("DDPM_GPU_PATIENCE", 600))  # seconds; drivers install late
@@ -96,7 +96,7 @@ def main(output: str, project: str) -> int:
     buckets.PATIENCE = BUCKET_PATIENCE
     home = Path(project).resolve().parent
     job = json.loads((home / "job.json").read_text("utf-8"))
-    before = read_status(output, home)
+    before = earlier_status(output, home)
     if before.get("state") == "SUCCEEDED":
         log.info("this job has succeeded before: the machine stays on")
         subprocess.run(["shutdown", "-c"])

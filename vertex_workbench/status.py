@@ -1,0 +1,61 @@
+"""status.json: how a job is, written by the launcher and by the runner."""
+
+import json
+import tempfile
+from datetime import UTC, datetime
+from pathlib import Path, PurePosixPath
+
+from ddpmlib import storage
+
+
+def status_of(state: str, message: str, seconds: float, commit: str) -> dict:
+    """What there is to say now; seconds of running, over all starts."""
+    return {
+        "state": state,
+        "message": message,
+        "seconds": seconds,
+        "heartbeat": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "commit": commit,
+    }
+
+
+def write_status(path: str | Path, status: dict) -> None:
+    """Write a status.json, in a bucket or on a disk; raises OSError."""
+    with storage.atomic_write(path) as temporary:
+        temporary.write_text(json.dumps(status), "utf-8")
+
+
+def read_status(output: str) -> dict | None:
+    """State, message, seconds of running, age of the heartbeat in seconds; None without one.
+
+    Raises:
+        OSError: the bucket cannot be read.
+        ValueError: it is no status.
+    """
+    try:
+        read = json.loads(text := read_text(f"{output}/status.json"))
+        return {
+            "state": str(read["state"]),
+            "message": str(read["message"]),
+            "seconds": float(read["seconds"]),
+            "age": (datetime.now(UTC) - datetime.fromisoformat(read["heartbeat"])).total_seconds(),
+        }
+    except FileNotFoundError:
+        return None
+    except (ValueError, TypeError, KeyError):
+        raise ValueError(f"{output}/status.json is no status: {text[:200]!r}") from None
+
+
+def read_text(path: str) -> str:
+    """Text of an object, past the cache: it changes all the time."""
+    with tempfile.TemporaryDirectory() as folder:
+        storage.download(path, folder)
+        return Path(folder, PurePosixPath(path).name).read_text("utf-8", errors="replace")
+
+
+def words(seconds: float) -> str:
+    """A time for people."""
+    seconds = max(0, seconds)  # clocks differ
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
