@@ -10,7 +10,9 @@ import numpy as np
 import torch
 
 from ddpmlib.buckets import is_bucket
-from ddpmlib.preparation import UTF8, Entry, Preparation, prepare
+from ddpmlib.cutting import join, joined_pictures
+from ddpmlib.manifest import SPLITS, UTF8, Entry, summary
+from ddpmlib.preparation import Preparation, prepare
 from ddpmlib.spectrogram import SpectrogramParams
 from ddpmlib.storage import (
     atomic_write,
@@ -20,8 +22,6 @@ from ddpmlib.storage import (
     fetch_beside,
     write_array,
 )
-
-SPLITS = ("train", "validation")
 
 
 def build(
@@ -41,12 +41,15 @@ def build(
     preparation = preparation or Preparation()
     folder_of_arrays = data_folder() / "spectrograms" / name
     entries = prepare(folder, folder_of_arrays, preparation, workers)
+    if preparation.join:
+        n_frames, overlap = preparation.params.n_frames, preparation.overlap
+        entries = join(entries, n_frames, overlap, preparation.seed)
     print(summary(entries, preparation.params))
     return combine(entries, folder_of_arrays, preparation)
 
 
 def combine(entries: list[Entry], arrays: Path, preparation: Preparation) -> Path:
-    """Join the arrays of `prepare` into one file `arrays.npy`, described by `arrays.json`.
+    """Bring the arrays of `prepare` into one file `arrays.npy`, described by `arrays.json`.
 
     Peak memory is that of one recording. Both files appear only when complete; a pair made
     earlier stays usable until then.
@@ -65,6 +68,7 @@ def combine(entries: list[Entry], arrays: Path, preparation: Preparation) -> Pat
         "params": preparation.params.to_dict(),
         "shape": shape,
         "overlap": preparation.overlap,
+        "join": preparation.join,
         "augment": preparation.augment,
         "files": [
             {
@@ -81,28 +85,13 @@ def combine(entries: list[Entry], arrays: Path, preparation: Preparation) -> Pat
     npy, sidecar = arrays.with_name(arrays.name + ".npy"), arrays.with_name(arrays.name + ".json")
     with atomic_write(sidecar) as new_sidecar, atomic_write(npy) as new_npy:
         new_sidecar.write_text(json.dumps(description, indent=1, ensure_ascii=False), **UTF8)
-        write_array(new_npy, shape, _arrays_of(used, arrays, preparation.params.image_size))
+        pictures = _arrays_of(used, arrays, preparation.params)
+        if preparation.join:
+            n_frames, overlap = preparation.params.n_frames, preparation.overlap
+            pictures = joined_pictures(used, pictures, n_frames, overlap)
+        write_array(new_npy, shape, pictures)
         sidecar.unlink(missing_ok=True)  # never an old description beside new data
     return npy
-
-
-def summary(entries: list[Entry], params: SpectrogramParams) -> str:
-    """What became of the recordings, for people."""
-    used = [entry for entry in entries if entry.output]
-    pictures = {s: sum(e.pictures for e in used if e.split == s) for s in SPLITS}
-    lines = [
-        f"{len(used)} of {len(entries)} recordings used, "
-        f"{sum(e.seconds for e in used) / 60:.1f} minutes -> {pictures['train']} pictures to "
-        f"train and {pictures['validation']} to validate, {params.seconds:.2f} s each"
-    ]
-    if clipped := [e.file for e in used if e.clipped]:
-        lines.append(f"{len(clipped)} clipped, e.g. {clipped[0]}")
-    skipped = [e for e in entries if e.reason]
-    lines += [f"skipped {e.file}: {e.reason}" for e in skipped[:10]]
-    if len(skipped) > 10:
-        lines.append(f"... and {len(skipped) - 10} more skipped, all named in the manifest")
-    # A name that is not UTF-8 could not be printed.
-    return "\n".join(lines).encode(**UTF8).decode()
 
 
 class SpectrogramSet(torch.utils.data.Dataset):
@@ -241,12 +230,10 @@ def _open_pictures(path: Path) -> np.ndarray:
     return pictures
 
 
-def _arrays_of(
-    used: list[Entry], arrays: Path, image_size: tuple[int, int]
-) -> Iterator[np.ndarray]:
+def _arrays_of(used: list[Entry], arrays: Path, params: SpectrogramParams) -> Iterator[np.ndarray]:
     for entry in used:
-        path, needed = arrays / entry.output, (entry.pictures, 1, *image_size)
-        pictures = _open_pictures(path)
-        if pictures.shape != needed:
-            raise ValueError(f"{path} has shape {pictures.shape}; needed: {needed}")
-        yield pictures
+        path, needed = arrays / entry.output, entry.shape(params)
+        array = _open_pictures(path)
+        if array.shape != needed:
+            raise ValueError(f"{path} has shape {array.shape}; needed: {needed}")
+        yield array

@@ -3,7 +3,6 @@
 Kept apart from `dataset` so that its worker processes never load torch.
 """
 
-import contextlib
 import hashlib
 import json
 import re
@@ -14,12 +13,10 @@ from pathlib import Path
 import numpy as np
 
 from ddpmlib import audio
+from ddpmlib.cutting import cut
+from ddpmlib.manifest import Entry, appender, read_manifest, write_manifest
 from ddpmlib.spectrogram import DEFAULT, REFERENCE_DB, SpectrogramParams, audio_to_image
-from ddpmlib.storage import atomic_write, make_folder, naming_the_path, write_array
-
-MANIFEST = "manifest.jsonl"
-# Names that are not UTF-8 are lone surrogates in Python; written as \udcff they are good JSON.
-UTF8 = {"encoding": "utf-8", "errors": "backslashreplace"}
+from ddpmlib.storage import atomic_write, make_folder, write_array
 
 
 @dataclass(frozen=True)
@@ -28,6 +25,7 @@ class Preparation:
 
     params: SpectrogramParams = DEFAULT
     overlap: float = 0.0  # share of a picture that the next one of a long recording repeats
+    join: bool = False  # one recording after the other, so that short ones fill pictures
     augment: bool = False  # 10 stretches and 10 pitch shifts of every training recording
     validation_share: float = 0.1  # of the recordings
     seed: int = 0  # of the split
@@ -42,23 +40,6 @@ class Preparation:
             )
 
 
-@dataclass(frozen=True)
-class Entry:
-    """One line of the manifest: a recording, and what became of it."""
-
-    file: str  # relative to the folder of recordings
-    sha256: str  # of its bytes
-    settings: str  # fingerprint of everything that shapes the pictures
-    split: str  # train or validation
-    output: str = ""  # name of the array beside the manifest; empty when skipped
-    pictures: int = 0
-    seconds: float = 0.0
-    level_db: float = 0.0  # dBFS, as found
-    clipped: bool = False
-    reason: str = ""  # why it was skipped
-    final: bool = False  # the reason lies in the file itself: it is not tried again
-
-
 def prepare(
     folder: str | Path, into: str | Path, preparation: Preparation, workers: int = -1
 ) -> list[Entry]:
@@ -69,7 +50,8 @@ def prepare(
 
     Args:
         folder: recordings, in any nesting, format, rate and number of channels.
-        into: local folder for the arrays (pictures, 1, n_mels, n_frames) float16, and manifest.
+        into: local folder for manifest and arrays: (pictures, 1, n_mels, n_frames) float16, or
+            (1, 1, n_mels, frames) for recordings that are to be joined.
         workers: processes; -1 is one per core.
 
     Returns:
@@ -97,60 +79,37 @@ def prepare(
     known = {_key(entry): entry for entry in earlier}
     finished = [known[_key(entry)] for entry in wanted if _key(entry) in known]
     missing = [entry for entry in wanted if _key(entry) not in known]
-    with _appender(into) as append:
+    with appender(into) as append:
         results = parallel(delayed(_prepare_one)(root, into, e, preparation) for e in missing)
         for entry in tqdm(results, total=len(missing), desc="preparing", unit="file"):
             append(entry)
             finished.append(entry)
     finished.sort(key=lambda entry: entry.file)
-    with atomic_write(into / MANIFEST) as temporary:  # drops lines of recordings that are gone
-        temporary.write_text("".join(_line(entry) for entry in finished), **UTF8)
+    write_manifest(into, finished)  # drops lines of recordings that are gone
     _remove_leftovers(into, finished)
     return finished
-
-
-def read_manifest(into: str | Path) -> list[Entry]:
-    """Entries written so far; a line cut short by a crash is left out, its recording redone."""
-    path = Path(into) / MANIFEST
-    entries = []
-    # A cut may go through a character; splitlines would also cut at odd characters in names.
-    text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
-    for line in text.split("\n"):
-        with contextlib.suppress(ValueError, TypeError):
-            entries.append(Entry(**json.loads(line)))
-    return entries
-
-
-def cut(image: np.ndarray, n_frames: int, overlap: float) -> np.ndarray:
-    """Cut (n_mels, frames) into pictures (n, 1, n_mels, n_frames) float16.
-
-    A short image is padded with silence at its end. A long one gives evenly spaced pictures that
-    overlap by at least the share asked for, so that the last one ends where the image ends.
-    """
-    frames = image.shape[1]
-    if frames <= n_frames:
-        image = np.pad(image, ((0, 0), (0, n_frames - frames)), constant_values=-1)
-        return image[None, None].astype(np.float16)
-    step = max(1, round(n_frames * (1 - overlap)))
-    count = -(-(frames - n_frames) // step) + 1
-    starts = np.linspace(0, frames - n_frames, count).round().astype(int)
-    return np.stack([image[None, :, s : s + n_frames] for s in starts]).astype(np.float16)
 
 
 def _prepare_one(root: Path, into: Path, entry: Entry, preparation: Preparation) -> Entry:
     """Worker: the pictures of one recording, on disk; returns its completed entry."""
     try:
         recording = audio.load_audio(root / entry.file, preparation.params.sample_rate)
-        pictures = np.concatenate(list(_pictures(recording, entry, preparation)))
+        images = list(_images(recording, entry, preparation))
     except Exception as error:  # whatever is wrong with one file, the batch goes on
         expected = isinstance(error, audio.AudioError)
         reason = str(error) if expected else f"{type(error).__name__}: {error}"
         return Entry(**asdict(entry) | {"reason": reason, "final": expected})
-    output = _output_name(entry)
-    with atomic_write(into / output) as temporary:
-        write_array(temporary, pictures.shape, [pictures])
     facts = {"seconds": recording.seconds, "level_db": recording.level_db}
-    facts |= {"clipped": recording.clipped, "output": output, "pictures": len(pictures)}
+    facts |= {"clipped": recording.clipped, "output": _output_name(entry)}
+    if preparation.join:
+        array = np.concatenate(images, axis=1)[None, None].astype(np.float16)
+        facts["frames"] = array.shape[-1]
+    else:
+        n_frames = preparation.params.n_frames
+        array = np.concatenate([cut(image, n_frames, preparation.overlap) for image in images])
+        facts["pictures"] = len(array)
+    with atomic_write(into / facts["output"]) as temporary:
+        write_array(temporary, array.shape, [array])
     return Entry(**asdict(entry) | facts)
 
 
@@ -164,15 +123,14 @@ def _output_name(entry: Entry) -> str:
     return f"{stem}-{hashlib.sha256(shaped_by).hexdigest()[:16]}.npy"
 
 
-def _pictures(recording, entry: Entry, preparation: Preparation) -> Iterator[np.ndarray]:
+def _images(recording, entry: Entry, preparation: Preparation) -> Iterator[np.ndarray]:
     params = preparation.params
     variants = [recording.samples]
     if preparation.augment and entry.split == "train":
         # Augmented before trimming and cutting: a stretched copy is as long as it is.
         variants += [change(variants[0], params.sample_rate) for _, change in audio.augmentations()]
     for samples in variants:
-        image = audio_to_image(audio.clean(samples, params.sample_rate), params)
-        yield cut(image, params.n_frames, preparation.overlap)
+        yield audio_to_image(audio.clean(samples, params.sample_rate), params)
 
 
 def _held_out(hashes: list[str], preparation: Preparation) -> set[str]:
@@ -189,7 +147,7 @@ def _held_out(hashes: list[str], preparation: Preparation) -> set[str]:
 
 def _fingerprint(preparation: Preparation, split: str) -> str:
     shaping = preparation.params.to_dict() | {
-        "overlap": preparation.overlap,
+        "cut": "joined" if preparation.join else preparation.overlap,
         "augment": preparation.augment and split == "train",
         "audio": [audio.MARGIN, audio.FADE, audio.TRIM_DB, audio.LEVEL_DB, audio.SILENT_DB],
         "reference": REFERENCE_DB,
@@ -209,7 +167,7 @@ def _is_whole(entry: Entry, into: Path, params: SpectrogramParams) -> bool:
         array = np.load(into / entry.output, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError):
         return False
-    return array.shape == (entry.pictures, 1, *params.image_size)
+    return array.shape == entry.shape(params)
 
 
 def _remove_leftovers(into: Path, finished: list[Entry]) -> None:
@@ -219,24 +177,6 @@ def _remove_leftovers(into: Path, finished: list[Entry]) -> None:
         array = re.search(r"-[0-9a-f]{16}\.npy$", path.name) and path.name not in wanted
         if array or re.match(r"\..*\.npy\.|\.manifest\.jsonl\.", path.name):
             path.unlink(missing_ok=True)
-
-
-def _line(entry: Entry) -> str:
-    return json.dumps(asdict(entry), ensure_ascii=False) + "\n"
-
-
-@contextlib.contextmanager
-def _appender(into: Path):
-    path = into / MANIFEST
-    with naming_the_path(path), path.open("a", **UTF8) as stream:
-
-        def append(entry: Entry) -> None:
-            with naming_the_path(path):
-                stream.write(_line(entry))
-                stream.flush()
-
-        stream.write("\n")  # ends a line that a crash may have cut short
-        yield append
 
 
 def _sha256(path: Path) -> str:

@@ -22,8 +22,8 @@ from cases import (
 
 from ddpmlib import preparation
 from ddpmlib.audio import AudioError
-from ddpmlib.dataset import summary
-from ddpmlib.preparation import MANIFEST, Preparation, cut, prepare, read_manifest
+from ddpmlib.manifest import MANIFEST, read_manifest, summary
+from ddpmlib.preparation import Preparation, prepare
 from ddpmlib.spectrogram import DEFAULT
 
 SEQUENTIAL = {"workers": 1}
@@ -196,35 +196,6 @@ def test_memory_does_not_grow_with_the_number_of_recordings(tmp_path):
         (tmp_path / "many" / f"{i}.wav").hardlink_to(recording)
     done = python(MANY, tmp_path / "few", tmp_path / "many")
     assert int(done.stdout) < 12, done  # MB; the pictures of all are 23, their sounds 184
-
-
-# --- cutting into pictures
-
-
-def ramp(frames: int) -> np.ndarray:
-    """An image whose every column holds its own number / 1000 (exact to 0.0005 in float16)."""
-    return np.tile(np.arange(frames) / 1000, (3, 1)).astype(np.float32)
-
-
-CUTS = [(1, 0, 1), (255, 0, 1), (256, 0, 1), (257, 0, 2), (512, 0, 2), (513, 0, 3), (900, 0, 4)]
-CUTS += [(512, 0.5, 3), (513, 0.5, 4), (900, 0.9, 26), (300, 0.999, 45), (256, 0.9, 1)]
-
-
-@pytest.mark.parametrize(("frames", "overlap", "count"), CUTS)
-def test_cut_gives_the_exact_count_and_every_frame(frames, overlap, count):
-    pictures = cut(ramp(frames), 256, overlap)
-    assert pictures.shape == (count, 1, 3, 256)
-    assert pictures.dtype == np.float16
-    columns = np.round(pictures[:, 0, 0].astype(float) * 1000).astype(int)
-    assert set(range(frames)) == set(columns.ravel()) - {-1000}
-    assert columns[0, 0] == 0
-    if frames < 256:
-        assert (columns[0, frames:] == -1000).all()  # padded with silence at the end
-    else:
-        assert columns[-1, -1] == frames - 1  # the last one ends where the recording ends
-        assert (np.diff(columns, axis=1) == 1).all()
-        assert (np.diff(columns[:, 0]) <= round(256 * (1 - overlap)) + 1).all()
-        assert (np.diff(columns[:, 0]) > 0).all()
 
 
 def test_workers_never_load_torch():

@@ -13,7 +13,8 @@ from cases import content, leftovers, twelve_recordings, vowel, write
 
 from ddpmlib import preparation
 from ddpmlib.audio import AudioError
-from ddpmlib.preparation import MANIFEST, Preparation, prepare, read_manifest
+from ddpmlib.manifest import MANIFEST, read_manifest
+from ddpmlib.preparation import Preparation, prepare
 from ddpmlib.spectrogram import GRIDS, SpectrogramParams
 
 ALL = [f"{i:02}.wav" for i in range(12)]

@@ -182,7 +182,8 @@ import resource, sys
 from pathlib import Path
 import numpy as np, torch
 from ddpmlib.dataset import SpectrogramSet, combine
-from ddpmlib.preparation import Entry, Preparation
+from ddpmlib.manifest import Entry
+from ddpmlib.preparation import Preparation
 folder = Path(sys.argv[1])
 (folder / "big").mkdir()
 shape = (600, 1, 64, 256)  # 20 MB
