@@ -45,10 +45,12 @@ def build(
         n_frames, overlap = preparation.params.n_frames, preparation.overlap
         entries = join(entries, n_frames, overlap, preparation.seed)
     print(summary(entries, preparation.params))
-    return combine(entries, folder_of_arrays, preparation)
+    return combine(entries, folder_of_arrays, preparation, folder)
 
 
-def combine(entries: list[Entry], arrays: Path, preparation: Preparation) -> Path:
+def combine(
+    entries: list[Entry], arrays: Path, preparation: Preparation, folder: str | Path = ""
+) -> Path:
     """Bring the arrays of `prepare` into one file `arrays.npy`, described by `arrays.json`.
 
     Peak memory is that of one recording. Both files appear only when complete; a pair made
@@ -65,6 +67,7 @@ def combine(entries: list[Entry], arrays: Path, preparation: Preparation) -> Pat
     firsts = np.cumsum([0, *(entry.pictures for entry in used)])
     shape = (int(firsts[-1]), 1, *preparation.params.image_size)
     description = {
+        "folder": str(folder),  # of the recordings, where it was when they were prepared
         "params": preparation.params.to_dict(),
         "shape": shape,
         "overlap": preparation.overlap,

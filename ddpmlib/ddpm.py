@@ -1,6 +1,5 @@
 """The trained thing: network, schedule, target and grid together; saved, loaded and sampled."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,8 +8,9 @@ import torch
 
 from ddpmlib import diffusion
 from ddpmlib.spectrogram import DEFAULT, SpectrogramParams
-from ddpmlib.storage import atomic_write, fetch
+from ddpmlib.storage import fetch
 from ddpmlib.unet import UNet, UNetConfig
+from ddpmlib.weights import load_weights, save_weights, unfit
 
 WEIGHTS = "model.safetensors"
 VALIDATION_PICTURES = 256
@@ -112,10 +112,8 @@ class DDPM:
             total += diffusion.training_loss(self.predict, *inputs).sum().item()
         return total / count if count else None
 
-    def save(self, path: str | Path, **metadata) -> None:
+    def save(self, path: str | Path, half: bool = False, **metadata) -> None:
         """Write weights as safetensors; what rebuilds the model, and `metadata`, travel inside."""
-        from safetensors.torch import save
-
         description = {
             "params": self.params.to_dict(),
             "network": self.network.config.to_dict(),
@@ -123,10 +121,7 @@ class DDPM:
             "noise_steps": self.noise_steps,
             "target": self.target,
         }
-        state = {name: value.contiguous() for name, value in self.network.state_dict().items()}
-        content = save(state, {"ddpm": json.dumps(description | metadata)})
-        with atomic_write(path) as temporary:  # in Python: a full disk is an OSError that says so
-            temporary.write_bytes(content)
+        save_weights(path, self.network, "ddpm", description | metadata, half)
 
     @classmethod
     def load(cls, path: str | Path, device: str = "cpu") -> "DDPM":
@@ -136,27 +131,15 @@ class DDPM:
             FileNotFoundError: no such file or folder.
             ValueError: not weights of this project.
         """
-        from safetensors import SafetensorError, safe_open
-
         path = fetch(path)
         path = path / WEIGHTS if path.is_dir() else path
         if not path.is_file():
             raise FileNotFoundError(f"{path} does not exist: has this run finished an epoch?")
+        description, state = load_weights(path, "ddpm")
         try:
-            with safe_open(path, "pt") as tensors:
-                description = (tensors.metadata() or {}).get("ddpm")
-                state = {name: tensors.get_tensor(name) for name in tensors.keys()}  # noqa: SIM118
-        except SafetensorError as error:
-            raise ValueError(f"{path} is not a whole safetensors file: {error}") from error
-        if description is None:
-            raise ValueError(f"{path} has no 'ddpm' in its metadata: not written by this project")
-        try:
-            model = cls._rebuild(json.loads(description), state)
+            model = cls._rebuild(description, state)
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
-            reason = " ".join(str(error).split())[:200]
-            raise ValueError(
-                f"{path} does not fit this version of the project: {reason}"
-            ) from error
+            raise unfit(path, error) from error
         model.network.to(pick_device(device), memory_format=torch.channels_last).eval()
         return model
 

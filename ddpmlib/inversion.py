@@ -1,4 +1,4 @@
-"""From mel power back to a waveform: plain non-negative inversion, then Griffin-Lim.
+"""From mel power back to a waveform: non-negative inversion, then Griffin-Lim.
 
 `librosa.feature.inverse.mel_to_stft` solves the same least-squares problem by L-BFGS with a
 workspace that grows with bins^2 x frames; multiplicative updates need no workspace to speak of.
@@ -10,8 +10,10 @@ import numpy as np
 
 from ddpmlib.spectrogram import SpectrogramParams, mel_filters, window_gain
 
-UPDATES = 100  # multiplicative; 30 sound duller, 300 hardly better
+UPDATES = 100  # multiplicative, from a plain start; 30 sound duller, 300 hardly better
+LEARNED_UPDATES = 10  # from a learned start, which is nearly there
 ITERATIONS = 32  # of Griffin-Lim; more do not sound better
+TINY = np.float32(1e-12)
 
 
 @lru_cache(maxsize=8)
@@ -19,28 +21,40 @@ def _pseudo_inverse(params: SpectrogramParams) -> np.ndarray:
     return np.linalg.pinv(mel_filters(params))
 
 
-def mel_to_magnitude(mel: np.ndarray, params: SpectrogramParams) -> np.ndarray:
+def mel_to_magnitude(
+    mel: np.ndarray, params: SpectrogramParams, learned: bool = True
+) -> np.ndarray:
     """Find linear magnitudes whose mel power is the one given.
 
     Multiplicative updates keep every bin non-negative and lower |filters @ power - mel|^2 in
     each round (Lee & Seung, "Algorithms for Non-negative Matrix Factorization", 2000, eq. 4
-    with fixed filters), from a pseudo-inverse start.
+    with fixed filters). They start from the learned step (`ddpmlib.learned_inversion`) if there
+    is one for this grid, else from a pseudo-inverse.
 
     Args:
         mel: (n_mels, frames) mel power relative to a full-scale sine.
+        learned: False leaves the learned step out, for comparison.
 
     Returns:
         (n_fft / 2 + 1, frames) float32 magnitudes, 1 for a full-scale sine.
     """
     filters = mel_filters(params)
-    tiny = np.float32(1e-12)
-    start = _pseudo_inverse(params) @ mel
-    # A zero never moves under multiplicative updates, so negative bins start small instead.
-    power = np.maximum(start, filters.T @ mel * 1e-2) + tiny
     target = filters.T @ mel
-    for _ in range(UPDATES):
-        power *= (target + tiny) / (filters.T @ (filters @ power) + tiny)
+    # A zero never moves under multiplicative updates, so empty bins start small instead.
+    if learned and (network := _learned(params)):
+        power, updates = network.magnitude(mel) ** 2 + TINY, LEARNED_UPDATES
+    else:
+        power = np.maximum(_pseudo_inverse(params) @ mel, target * 1e-2) + TINY
+        updates = UPDATES
+    for _ in range(updates):
+        power *= (target + TINY) / (filters.T @ (filters @ power) + TINY)
     return np.sqrt(power, dtype=np.float32)
+
+
+def _learned(params: SpectrogramParams):
+    from ddpmlib.learned_inversion import trained_for  # brings torch
+
+    return trained_for(params)
 
 
 def griffin_lim(magnitude: np.ndarray, params: SpectrogramParams) -> np.ndarray:

