@@ -8,6 +8,7 @@ import torch
 
 from ddpmlib import diffusion
 from ddpmlib.spectrogram import DEFAULT, SpectrogramParams
+from ddpmlib.stitching import over_windows
 from ddpmlib.storage import fetch
 from ddpmlib.unet import UNet, UNetConfig
 from ddpmlib.weights import load_weights, save_weights, unfit
@@ -44,6 +45,7 @@ class DDPM:
         seed: int = 0,
         callback: diffusion.Callback | None = None,
         batch_size: int = 16,
+        seconds: float | None = None,
         **options,
     ) -> np.ndarray:
         """Invent pictures.
@@ -56,27 +58,34 @@ class DDPM:
             sampler: "ddpm", "ddim" or "dpmpp_2m".
             steps: looks of the network, 1 ... noise_steps.
             callback: see `diffusion.Callback`; called for every batch.
+            seconds: length of each, by default that of the pictures learned from. Longer ones are
+                stitched (`ddpmlib.stitching`), shorter ones cut off.
             options: passed to the sampler, such as eta for "ddim".
 
         Returns:
-            (count, 1, n_mels, n_frames) float32 in [-1, 1].
+            (count, 1, n_mels, frames) float32 in [-1, 1].
 
         Raises:
-            ValueError: unknown sampler, steps out of range, count below 1.
+            ValueError: unknown sampler; steps, count or seconds out of range.
         """
         if sampler not in diffusion.SAMPLERS:
             raise ValueError(f"sampler is {sampler!r}; needed: {', '.join(diffusion.SAMPLERS)}")
         if count < 1:
             raise ValueError(f"count is {count}; needed: at least 1")
+        frames = self.params.n_frames if seconds is None else self.params.frames_in(seconds)
+        width = max(frames, self.params.n_frames)
+        model = self.predict
+        if width > self.params.n_frames:
+            model = over_windows(model, self.params.n_frames, batch_size)
         timesteps = diffusion.sampling_timesteps(self.noise_steps, steps)
         generator = torch.Generator().manual_seed(seed)
-        shape = (count, 1, *self.params.image_size)
-        noise = torch.cat([torch.randn((1, *shape[1:]), generator=generator) for _ in range(count)])
+        shape = (1, 1, self.params.n_mels, width)
+        noise = torch.cat([torch.randn(shape, generator=generator) for _ in range(count)])
         device = next(self.network.parameters()).device
         pictures = []
         for x_t in noise.split(batch_size):
             x_0 = diffusion.SAMPLERS[sampler](
-                self.predict,
+                model,
                 x_t.to(device),
                 self.alpha_bar,
                 self.target,
@@ -85,7 +94,7 @@ class DDPM:
                 callback=callback,
                 **options,
             )
-            pictures.append(x_0.cpu())
+            pictures.append(x_0[..., :frames].cpu())
         return torch.cat(pictures).numpy()
 
     @torch.inference_mode()

@@ -48,7 +48,7 @@ class Estimate:
     high: float
 
     def __str__(self) -> str:
-        digits = max(0, 2 - math.floor(math.log10(max(abs(self.value), 0.1))) - 1)
+        digits = max(0, 2 - math.floor(math.log10(max(abs(self.value), 0.1))))
         return f"{self.value:.{digits}f} ({self.low:.{digits}f} to {self.high:.{digits}f})"
 
 

@@ -88,7 +88,7 @@ def _train_fork(config: TrainConfig, network: UNetConfig, resume: bool) -> None:
     _train(config, network, resume)
 
 
-def _train(config: TrainConfig, network: UNetConfig, resume: bool) -> None:
+def _train(config: TrainConfig, network: UNetConfig | None, resume: bool) -> None:
     from accelerate import PartialState
 
     from ddpmlib.listen import TrainingLines
@@ -113,12 +113,14 @@ def main(argv: list[str] | None = None) -> None:
             default=field.default,
             help=f"default: {field.default}",
         )
+    parser.add_argument("--width", type=int, default=32, help="of the network, default: 32")
     parser.add_argument("--resume", action=argparse.BooleanOptionalAction, default=True)
     values = vars(parser.parse_args(argv))
-    resume = values.pop("resume")
+    resume, width = values.pop("resume"), values.pop("width")
     trouble = ""
     try:
-        _train(TrainConfig(**values), UNetConfig(), resume)
+        config = TrainConfig(**values)
+        _train(config, None if config.init_from else UNetConfig(width=width), resume)
     except (ValueError, OSError, FloatingPointError, KeyboardInterrupt) as error:
         trouble = str(error) or "interrupted"
     if int(os.environ.get("WORLD_SIZE", 1)) > 1:

@@ -58,6 +58,16 @@ class SpectrogramParams:
         """(height, width) = (n_mels, n_frames)."""
         return self.n_mels, self.n_frames
 
+    def frames_in(self, seconds: float) -> int:
+        """Frames that last about so long, at least one.
+
+        Raises:
+            ValueError: not a length.
+        """
+        if not 0 < seconds < math.inf:
+            raise ValueError(f"seconds is {seconds}; it must be above 0")
+        return max(1, round(seconds * self.sample_rate / self.hop_length))
+
     def check_overlap(self) -> None:
         """Refuse grids whose analysis windows cannot carry speech (hop_length > n_fft / 2).
 

