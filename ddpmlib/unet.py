@@ -17,6 +17,7 @@ class UNetConfig:
     blocks: int = 1  # residual blocks a level, on the way down and on the way up
     patch: int = 2  # pixels of a side that become channels before the first convolution
     heads: int = 4  # of the attention at the coarsest level
+    dropout: float = 0.0  # share of values left out inside a residual block while training
 
     def __post_init__(self):
         # JSON brings lists; a frozen dataclass is set through object.
@@ -28,6 +29,8 @@ class UNetConfig:
             raise ValueError(
                 f"multipliers is {self.multipliers}; it must be whole numbers of at least 1"
             )
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"dropout is {self.dropout}; it must be at least 0 and below 1")
         if self.width % GROUPS or (self.width * self.multipliers[-1]) % self.heads:
             raise ValueError(
                 f"width is {self.width}; it must be a multiple of {GROUPS} and, times "
@@ -83,21 +86,22 @@ class UNet(nn.Module):
         channels = widths[0]
         for level, width in enumerate(widths):
             for _ in range(config.blocks):
-                self.downs.append(ResidualBlock(channels, width, embedding))
+                self.downs.append(ResidualBlock(channels, width, embedding, config.dropout))
                 channels = width
                 skips.append(channels)
             if level < len(widths) - 1:
                 self.downs.append(nn.Conv2d(channels, channels, 3, stride=2, padding=1))
         self.middle = nn.ModuleList(
             [
-                ResidualBlock(channels, channels, embedding),
+                ResidualBlock(channels, channels, embedding, config.dropout),
                 Attention(channels, config.heads),
-                ResidualBlock(channels, channels, embedding),
+                ResidualBlock(channels, channels, embedding, config.dropout),
             ]
         )
         for level, width in reversed(list(enumerate(widths))):
             for _ in range(config.blocks):
-                self.ups.append(ResidualBlock(channels + skips.pop(), width, embedding))
+                channels += skips.pop()
+                self.ups.append(ResidualBlock(channels, width, embedding, config.dropout))
                 channels = width
             if level > 0:
                 self.ups.append(Upsample(channels))
@@ -150,8 +154,9 @@ class TimeEmbedding(nn.Module):
 class ResidualBlock(nn.Module):
     """Two 3x3 convolutions; time scales and shifts between them; starts as the identity."""
 
-    def __init__(self, channels: int, out: int, embedding: int):
+    def __init__(self, channels: int, out: int, embedding: int, dropout: float = 0.0):
         super().__init__()
+        self.dropout = nn.Dropout(dropout)
         self.norm1, self.norm2 = nn.GroupNorm(GROUPS, channels), nn.GroupNorm(GROUPS, out)
         self.conv1 = nn.Conv2d(channels, out, 3, padding=1)
         self.conv2 = nn.Conv2d(out, out, 3, padding=1)
@@ -164,7 +169,7 @@ class ResidualBlock(nn.Module):
         hidden = self.conv1(functional.silu(self.norm1(x)))
         scale, shift = self.time(functional.silu(embedding))[:, :, None, None].chunk(2, dim=1)
         hidden = torch.addcmul(shift, self.norm2(hidden), 1 + scale)
-        return self.skip(x) + self.conv2(functional.silu(hidden))
+        return self.skip(x) + self.conv2(self.dropout(functional.silu(hidden)))
 
 
 class Attention(nn.Module):

@@ -48,7 +48,7 @@ def test_an_invention_is_no_copy(data):
     indices, distances = nearest(inventions(3, 1), data)
     assert (distances > 20).all()
     for picture, index, distance in zip(inventions(3, 1), indices, distances, strict=True):
-        windows = [picture[0, :, : SECOND], picture[0, :, SECOND : 2 * SECOND]]
+        windows = [picture[0, :, :SECOND], picture[0, :, SECOND : 2 * SECOND]]
         places = [data[index].numpy()[0, :, s : s + SECOND] for s in range(40 - SECOND + 1)]
         errors = [np.square(w.astype(float) - p).mean() for w in windows for p in places]
         assert distance == pytest.approx(40 * min(errors) ** 0.5, rel=1e-4)

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from ddpmlib import judge as judges
-from ddpmlib.audio import clean, find_audio, load_audio
-from ddpmlib.judge import Estimate, Heard, divergence, estimate, frechet_distance, hear, judge
+from ddpmlib.audio import clean, find_audio, load_audio, save_wav
+from ddpmlib.judge import Heard, hear, judge
+from ddpmlib.measures import Estimate, distinct, divergence, estimate, frechet_distance, moments
 
 RATE = judges.RATE
 CLIPS, SECONDS = 8, 4
@@ -108,7 +109,9 @@ def test_a_loop_is_found_out_by_its_variety_alone(scores):
     assert value(scores, "loop", "speech_share") > 0.6
     assert value(scores, "loop", "dnsmos") > 2
     assert value(scores, "loop", "bigrams_per_1000") < value(scores, "real", "bigrams_per_1000") / 3
-    assert value(scores, "loop", "bigram_divergence") > value(scores, "reversed", "bigram_divergence")
+    assert value(scores, "loop", "bigram_divergence") > value(
+        scores, "reversed", "bigram_divergence"
+    )
 
 
 def test_the_bands_of_another_sound_are_far(scores):
@@ -146,6 +149,22 @@ def test_a_judge_that_is_not_installed_is_named(package, monkeypatch):
     assert package.replace("_", "-") in str(error.value)
 
 
+def test_folders_are_judged_by_a_command(speech, tmp_path, capsys):
+    (tmp_path / "said").mkdir()
+    for i in range(2):
+        save_wav(tmp_path / "said" / f"{i}.wav", speech[i * RATE : (i + 3) * RATE], RATE)
+    judges.main([str(tmp_path / "said")])
+    lines = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
+    assert float(lines["speech_share"].split()[0]) > 0.6
+    assert "frechet" not in lines
+    judges.main([str(tmp_path / "said"), "--against", str(tmp_path / "said")])
+    lines = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
+    assert float(lines["frechet"].split()[0]) == pytest.approx(0, abs=0.01)
+    assert float(lines["bigram_divergence"].split()[0]) == pytest.approx(0, abs=0.001)
+    with pytest.raises(SystemExit, match="nowhere does not exist"):
+        judges.main(["nowhere"])
+
+
 # --- the numbers themselves
 
 
@@ -174,7 +193,7 @@ def test_distinct_pairs_are_those_to_expect_among_a_thousand():
     counts = rng.integers(1, 30, 300)
     pool = np.repeat(np.arange(300), counts)
     drawn = [len(set(rng.choice(pool, 1000, replace=False))) for _ in range(300)]
-    assert judges._distinct(counts) == pytest.approx(np.mean(drawn), rel=0.01)
+    assert distinct(counts) == pytest.approx(np.mean(drawn), rel=0.01)
 
 
 def test_divergence_is_that_of_shannon_and_jensen():
@@ -190,9 +209,9 @@ def test_frechet_distance_of_known_gaussians():
     rng = np.random.default_rng(0)
     frames = rng.normal(0, 1, (200_000, 64))
     moved = 2 * rng.normal(0, 1, (200_000, 64)) + 0.5
-    moments = [judges._moments(Heard(1, 1, 1, 1, (), f)) for f in (frames, moved)]
-    assert frechet_distance(*moments) == pytest.approx(64 * (0.5**2 + (2 - 1) ** 2), rel=0.02)
-    assert frechet_distance(moments[0], moments[0]) == pytest.approx(0, abs=1e-6)
+    both = [moments(f) for f in (frames, moved)]
+    assert frechet_distance(*both) == pytest.approx(64 * (0.5**2 + (2 - 1) ** 2), rel=0.02)
+    assert frechet_distance(both[0], both[0]) == pytest.approx(0, abs=1e-6)
 
 
 def test_the_interval_of_a_mean_is_that_of_the_textbook():
