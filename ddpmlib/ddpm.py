@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from ddpmlib import diffusion
+from ddpmlib.original import OriginalConfig
 from ddpmlib.spectrogram import DEFAULT, SpectrogramParams
 from ddpmlib.stitching import over_windows
 from ddpmlib.storage import fetch
@@ -23,7 +24,7 @@ PRECISIONS = ("auto", "bfloat16", "float32")
 class DDPM:
     """A denoising diffusion model of pictures, with everything needed to turn them into sound."""
 
-    network: UNet
+    network: UNet  # or the OriginalUNet
     params: SpectrogramParams = DEFAULT
     schedule: str = "cosine"
     noise_steps: int = 1000
@@ -154,7 +155,9 @@ class DDPM:
 
     @classmethod
     def _rebuild(cls, facts: dict, state: dict[str, torch.Tensor]) -> "DDPM":
-        network = UNet(UNetConfig(**facts["network"]))
+        original = facts["network"] == OriginalConfig().to_dict()
+        config = OriginalConfig() if original else UNetConfig(**facts["network"])
+        network = config.build()
         # A wrapper for several GPUs puts "module." before every name.
         network.load_state_dict({n.removeprefix("module."): v for n, v in state.items()})
         params = SpectrogramParams.from_dict(facts["params"])

@@ -13,7 +13,7 @@ from ddpmlib.config import TrainConfig
 from ddpmlib.ddpm import DDPM, WEIGHTS
 from ddpmlib.spectrogram import SpectrogramParams
 from ddpmlib.storage import LAST, atomic_write
-from ddpmlib.unet import UNet, UNetConfig
+from ddpmlib.unet import UNetConfig
 
 CHECKPOINT = LAST  # of the files of a run, on the way into a bucket and out of it
 # These shape the model or the course of its training; a resumed run must not change them.
@@ -134,7 +134,7 @@ def first_model(
     kind = {name: getattr(config, name) for name in ("schedule", "noise_steps", "target")}
     if not config.init_from:
         torch.manual_seed(config.seed)
-        unet = UNet(network)
+        unet = (network or UNetConfig()).build()
     else:
         first = DDPM.load(config.init_from)
         first.params.check_same(params, config.init_from, "the data")

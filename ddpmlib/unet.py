@@ -52,6 +52,10 @@ class UNetConfig:
                 f"such as {near}"
             )
 
+    def build(self) -> "UNet":
+        """The network with random weights."""
+        return UNet(self)
+
     def to_dict(self) -> dict:
         """Plain values for JSON."""
         return asdict(self)

@@ -1,0 +1,141 @@
+"""The original project's network and recipe, to be compared with: what did the changes bring?
+
+Made trainable on what people have: attention through `scaled_dot_product_attention` instead of
+full score matrices, and a schedule that ends in noise. All else is as it was.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+EMBEDDING, HEADS, FACTOR = 256, 4, 8
+# What `TrainConfig` needs for the original's training: no average, no clipping, no warm-up. Only
+# the learning rate falls here, where it was constant there.
+RECIPE = {"batch_size": 5, "learning_rate": 3e-4, "target": "eps", "schedule": "linear"}
+RECIPE |= {"ema_decay": 0.0, "clip_norm": 1e9, "warmup_steps": 1}
+
+
+@dataclass(frozen=True)
+class OriginalConfig:
+    """Stands where a `UNetConfig` may stand; there is nothing to choose."""
+
+    def build(self) -> "OriginalUNet":
+        """The network with random weights."""
+        return OriginalUNet()
+
+    def check_image_size(self, image_size: tuple[int, int]) -> None:
+        """Raise ValueError unless both sides can be halved three times."""
+        if any(side < FACTOR or side % FACTOR for side in image_size):
+            raise ValueError(f"image_size is {image_size}; needed: multiples of {FACTOR}")
+
+    def to_dict(self) -> dict:
+        """Plain values for JSON."""
+        return {"original": True}
+
+
+class OriginalUNet(nn.Module):
+    """A U-Net with self-attention over all pixels at every level; 23.3 million parameters.
+
+    Input and output as those of `ddpmlib.unet.UNet`; height and width are multiples of 8.
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.config = OriginalConfig()
+        self.stem = DoubleConvolution(1, 64)
+        self.downs = nn.ModuleList([Down(64, 128), Down(128, 256), Down(256, 256)])
+        middle = [(256, 512), (512, 512), (512, 256)]
+        self.middle = nn.Sequential(*(DoubleConvolution(*sizes) for sizes in middle))
+        ups = [(512, 128, 256), (256, 64, 128), (128, 64, 64)]
+        self.ups = nn.ModuleList(Up(*sizes) for sizes in ups)
+        self.down_attention = nn.ModuleList(map(Attention, (128, 256, 256)))
+        self.up_attention = nn.ModuleList(map(Attention, (128, 64, 64)))
+        self.head = nn.Conv2d(64, 1, 1)
+
+    def forward(self, x_t: torch.Tensor, time: torch.Tensor) -> torch.Tensor:
+        embedding = sinusoids(1000 * time)
+        x = self.stem(x_t.contiguous(memory_format=torch.channels_last))
+        skips = []
+        for down, attention in zip(self.downs, self.down_attention, strict=True):
+            skips.append(x)
+            x = attention(down(x, embedding))
+        x = self.middle(x)
+        for up, attention in zip(self.ups, self.up_attention, strict=True):
+            x = attention(up(x, skips.pop(), embedding))
+        return self.head(x).contiguous()
+
+
+def sinusoids(time: torch.Tensor) -> torch.Tensor:
+    """(batch,) -> (batch, EMBEDDING), Vaswani et al. 2017."""
+    half = EMBEDDING // 2
+    rates = 10_000 ** (-torch.arange(half, device=time.device) / half)
+    angles = time[:, None] * rates
+    return torch.cat([angles.sin(), angles.cos()], dim=1)
+
+
+class DoubleConvolution(nn.Sequential):
+    """Two 3x3 convolutions without bias, each normalised over all its channels."""
+
+    def __init__(self, channels: int, out: int, between: int = 0):
+        between = between or out
+        super().__init__(
+            nn.Conv2d(channels, between, 3, padding=1, bias=False),
+            nn.GroupNorm(1, between),
+            nn.GELU(),
+            nn.Conv2d(between, out, 3, padding=1, bias=False),
+            nn.GroupNorm(1, out),
+        )
+
+
+class Level(nn.Module):
+    """A residual double convolution, one to another width, and the time added."""
+
+    def __init__(self, channels: int, out: int, between: int = 0):
+        super().__init__()
+        self.residual = DoubleConvolution(channels, channels)
+        self.convolution = DoubleConvolution(channels, out, between)
+        self.time = nn.Linear(EMBEDDING, out)
+
+    def mix(self, x: torch.Tensor, embedding: torch.Tensor) -> torch.Tensor:
+        x = self.convolution(functional.gelu(x + self.residual(x)))
+        return x + self.time(functional.silu(embedding))[:, :, None, None]
+
+
+class Down(Level):
+    """Half the size."""
+
+    def forward(self, x: torch.Tensor, embedding: torch.Tensor) -> torch.Tensor:
+        return self.mix(functional.max_pool2d(x, 2), embedding)
+
+
+class Up(Level):
+    """Twice the size, beside what was that large on the way down."""
+
+    def forward(self, x, skip, embedding: torch.Tensor) -> torch.Tensor:
+        x = functional.interpolate(x, scale_factor=2, mode="bilinear", align_corners=True)
+        return self.mix(torch.cat([skip, x], dim=1), embedding)
+
+
+class Attention(nn.Module):
+    """Self-attention over all pixels and two linear layers, both residual."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.norm = nn.LayerNorm(channels)
+        self.attention = nn.MultiheadAttention(channels, HEADS, batch_first=True)
+        self.layers = nn.Sequential(
+            nn.LayerNorm(channels),
+            nn.Linear(channels, channels),
+            nn.GELU(),
+            nn.Linear(channels, channels),
+        )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        pixels = x.flatten(2).transpose(1, 2)
+        query = self.norm(pixels)
+        # Without weights to return, PyTorch never builds the matrix of all scores.
+        pixels = pixels + self.attention(query, query, query, need_weights=False)[0]
+        pixels = pixels + self.layers(pixels)
+        return pixels.transpose(1, 2).reshape(x.shape)
