@@ -107,10 +107,12 @@ class TrainState:
         """
         stored = type(self.model.params).from_dict(content["params"])
         stored.check_same(self.model.params, str(path), "the data")
-        unet = _plain(self.model.network.config.to_dict())
+        # Checkpoints from before a setting existed had its default.
+        known = _plain(UNetConfig().to_dict())
+        unet = known | _plain(self.model.network.config.to_dict())
         ours = _plain(self.config.to_dict()) | {"U-Net": unet, "data": self.data}
-        theirs = {"init_from": ""} | content["config"]  # older checkpoints do not name it
-        theirs |= {"U-Net": content["unet"], "data": content["data"]}
+        theirs = _plain(TrainConfig().to_dict()) | content["config"]
+        theirs |= {"U-Net": known | content["unet"], "data": content["data"]}
         for name in (*FIXED, "U-Net", "data"):
             if ours[name] != theirs.get(name):
                 raise ValueError(

@@ -101,10 +101,11 @@ def test_a_run_is_not_resumed_from_other_first_weights(teacher, tmp_path):
         fit(tmp_path, init_from=str(teacher / "run"))
 
 
-def test_checkpoints_from_before_there_was_init_from_go_on(tmp_path):
+def test_checkpoints_from_before_there_were_these_settings_go_on(tmp_path):
     fit(tmp_path, epochs=1)
     content = checkpoint(tmp_path / "run")
     del content["config"]["init_from"]
+    del content["unet"]["dropout"]
     torch.save(content, tmp_path / "run" / "checkpoint.pt")
     fit(tmp_path, epochs=2)
     assert checkpoint(tmp_path / "run")["counters"]["epoch"] == 2
