@@ -1,7 +1,6 @@
 """Training of the learned mel-to-linear step: `python -m ddpmlib.learned_inversion --help`."""
 
 import argparse
-import json
 import math
 import time
 from collections.abc import Sequence
@@ -10,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ddpmlib import audio
 from ddpmlib.ddpm import autocast, pick_device
 from ddpmlib.learned_inversion import LearnedInversion
+from ddpmlib.recordings import load_recordings
 from ddpmlib.spectrogram import SpectrogramParams, decode, encode, mel_filters, window_gain
-from ddpmlib.storage import data_folder, fetch, make_folder
+from ddpmlib.storage import data_folder, make_folder
 
 FRAMES = 96  # of a training example
 BATCH = 32
@@ -24,7 +23,7 @@ POWER = 0.3  # that compresses magnitudes for the loss, somewhat as ears do
 SMALL = 1e-6  # magnitude; the slope of a power is endless at 0
 GAINS = (-10.0, 6.0)  # dB: pictures are not all as loud as recordings made equal
 NOISE_DB = 4.0  # at most added to the input: generated pictures are rougher than real ones
-MAX_HOURS = 4.0  # of recordings, drawn at random from more; they are held in memory
+SHORTEST = 10.0  # seconds
 HEARTBEAT = 60.0  # seconds between lines
 
 
@@ -44,10 +43,12 @@ def train_inversion(
     Raises:
         FileNotFoundError: a data set, or the folder of recordings that it was made from.
         OSError: nothing can be written at `path`.
-        ValueError: they differ in their grid, or hold less than a second of sound.
+        ValueError: they differ in their grid, or hold less than SHORTEST seconds of sound.
     """
     make_folder(Path(path).parent)
     train, held_out, params = load_recordings(datasets, seed)
+    if (seconds := len(train) / params.sample_rate) < SHORTEST:
+        raise ValueError(f"{seconds:.1f} s of sound to train on; needed: at least {SHORTEST:.0f} s")
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
     network = LearnedInversion(params).to(pick_device(device))
@@ -79,39 +80,6 @@ def train_inversion(
     print(result, flush=True)
     network.save(path, **result)
     return network
-
-
-def load_recordings(
-    datasets: Sequence[str], seed: int
-) -> tuple[np.ndarray, np.ndarray, SpectrogramParams]:
-    """Cleaned sound of training and validation recordings, one after the other, and their grid."""
-    from joblib import Parallel, delayed
-
-    sounds, grids, budget = {"train": [], "validation": []}, {}, MAX_HOURS * 3600
-    for dataset in datasets:
-        described = fetch(Path("spectrograms", dataset).with_suffix(".json"))
-        description = json.loads(described.read_text("utf-8"))
-        grids[dataset] = SpectrogramParams.from_dict(description["params"])
-        grids[datasets[0]].check_same(grids[dataset], datasets[0], dataset)
-        folder, rate = fetch(description["folder"]), grids[dataset].sample_rate
-        files = np.random.default_rng(seed).permutation(description["files"])
-        clips = Parallel(n_jobs=-1, return_as="generator")(
-            delayed(_load)(folder / file["file"], rate) for file in files
-        )
-        left = budget / len(datasets)
-        for file, clip in zip(files, clips, strict=True):
-            if left > 0:
-                sounds[file["split"]].append(clip)
-                left -= len(clip) / rate
-    train, held_out = (np.concatenate([np.zeros(0, np.float32), *s]) for s in sounds.values())
-    params = grids[datasets[0]]
-    if len(train) < params.n_fft + FRAMES * params.hop_length:
-        raise ValueError(f"{len(train) / params.sample_rate:.1f} s of sound to train on; needed: 2")
-    return train, held_out, params
-
-
-def _load(path: Path, sample_rate: int) -> np.ndarray:
-    return audio.clean(audio.load_audio(path, sample_rate).samples, sample_rate)
 
 
 def examples(sound: np.ndarray, params: SpectrogramParams, rng) -> list[torch.Tensor]:

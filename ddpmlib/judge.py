@@ -203,4 +203,7 @@ def _counts(heard: Sequence[Heard], known: list) -> np.ndarray:
 
 
 if __name__ == "__main__":
-    main()
+    # Worker processes find functions by the name of their module, which is not __main__ there.
+    from ddpmlib import judge as itself
+
+    itself.main()

@@ -10,13 +10,14 @@ import torch
 from cases import vowel, write
 from safetensors.torch import load_file
 
-from ddpmlib import inversion_training
+from ddpmlib import recordings
 from ddpmlib.audio import clean, find_audio, load_audio
 from ddpmlib.dataset import build
 from ddpmlib.inversion import mel_to_magnitude
-from ddpmlib.inversion_training import load_recordings, main, train_inversion
+from ddpmlib.inversion_training import main, train_inversion
 from ddpmlib.learned_inversion import LearnedInversion, trained_for
 from ddpmlib.preparation import Preparation
+from ddpmlib.recordings import load_recordings, windows
 from ddpmlib.spectrogram import DEFAULT, SpectrogramParams, audio_to_mel, mel_filters
 
 SMALL = SpectrogramParams(sample_rate=8000, n_fft=256, hop_length=64, n_mels=16, fmax=4000)
@@ -31,7 +32,7 @@ def workbook(tmp_path, monkeypatch):
     for i in range(10):
         write(tmp_path / "data/corpora/voice" / f"{i}.wav", vowel(2, hz=100 + 15 * i))
     build("corpora/voice", "voice", Preparation(SMALL, validation_share=0.2), workers=1)
-    monkeypatch.setattr(inversion_training, "MAX_HOURS", 1.0)
+    monkeypatch.setattr(recordings, "MAX_HOURS", 1.0)
     torch.set_num_threads(1)
     return tmp_path
 
@@ -85,7 +86,7 @@ def is_noise(sound: np.ndarray) -> bool:
 
 
 def test_more_recordings_than_memory_are_drawn_from(workbook, monkeypatch):
-    monkeypatch.setattr(inversion_training, "MAX_HOURS", 7 / 3600)
+    monkeypatch.setattr(recordings, "MAX_HOURS", 7 / 3600)
     train, validation, _ = load_recordings(["voice.npy"], seed=0)
     assert 7 <= (len(train) + len(validation)) / 8000 < 9.5
 
@@ -173,3 +174,18 @@ def test_the_shipped_step_helps_a_voice_it_never_heard():
     print(ratios)
     assert trained_for(DEFAULT) is not None
     assert ratios.max() < 0.8
+
+
+def test_windows_are_whole_pieces_one_after_the_other():
+    pieces = windows(np.arange(105), 10, 2.0, 9)
+    assert [(p[0], len(p)) for p in pieces] == [(0, 20), (20, 20), (40, 20), (60, 20), (80, 20)]
+    assert len(windows(np.arange(105), 10, 2.0, 3)) == 3
+    assert windows(np.arange(19), 10, 2.0, 3) == []
+
+
+def test_too_little_to_train_on_is_named(workbook):
+    for path in (workbook / "data/corpora/voice").glob("[1-9].wav"):
+        path.unlink()
+    build("corpora/voice", "short", Preparation(SMALL), workers=1)
+    with pytest.raises(ValueError, match=r"2\.\d s of sound to train on; needed: at least 10 s"):
+        train_inversion(["short.npy"], 1, "x.safetensors")

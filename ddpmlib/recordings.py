@@ -1,0 +1,57 @@
+"""The sound behind prepared data sets: cleaned recordings end to end, and windows of them."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from ddpmlib import audio
+from ddpmlib.spectrogram import SpectrogramParams
+from ddpmlib.storage import fetch
+
+MAX_HOURS = 4.0  # of recordings, drawn at random from more; they are held in memory
+
+
+def load_recordings(
+    datasets: Sequence[str], seed: int = 0
+) -> tuple[np.ndarray, np.ndarray, SpectrogramParams]:
+    """Cleaned sound of training and validation recordings in random order, and their grid.
+
+    Args:
+        datasets: names in `data/spectrograms/`, all on one grid.
+
+    Raises:
+        FileNotFoundError: a data set, or the folder of recordings that it was made from.
+        ValueError: they differ in their grid.
+    """
+    from joblib import Parallel, delayed
+
+    sounds, grids = {"train": [], "validation": []}, {}
+    for dataset in datasets:
+        described = fetch(Path("spectrograms", dataset).with_suffix(".json"))
+        description = json.loads(described.read_text("utf-8"))
+        grids[dataset] = SpectrogramParams.from_dict(description["params"])
+        grids[datasets[0]].check_same(grids[dataset], datasets[0], dataset)
+        folder, rate = fetch(description["folder"]), grids[dataset].sample_rate
+        files = np.random.default_rng(seed).permutation(description["files"])
+        clips = Parallel(n_jobs=-1, return_as="generator")(
+            delayed(_load)(folder / file["file"], rate) for file in files
+        )
+        left = MAX_HOURS * 3600 / len(datasets)
+        for file, clip in zip(files, clips, strict=True):
+            if left > 0:
+                sounds[file["split"]].append(clip)
+                left -= len(clip) / rate
+    train, held_out = (np.concatenate([np.zeros(0, np.float32), *s]) for s in sounds.values())
+    return train, held_out, grids[datasets[0]]
+
+
+def windows(sound: np.ndarray, sample_rate: int, seconds: float, count: int) -> list[np.ndarray]:
+    """The first `count` pieces of that length, one after the other; a rest is left out."""
+    size = round(seconds * sample_rate)
+    return [sound[s : s + size] for s in range(0, len(sound) - size + 1, size)][:count]
+
+
+def _load(path: Path, sample_rate: int) -> np.ndarray:
+    return audio.clean(audio.load_audio(path, sample_rate).samples, sample_rate)
