@@ -58,7 +58,7 @@ def frechet_distance(ours: np.ndarray, theirs: np.ndarray) -> float:
 def entropy(counts: np.ndarray) -> float:
     """Of a histogram, in bit (Shannon 1948)."""
     shares = counts[counts > 0] / max(1, counts.sum())
-    return float(-(shares * np.log2(shares)).sum())
+    return float((shares * -np.log2(shares)).sum())
 
 
 def distinct(counts: np.ndarray) -> float:
