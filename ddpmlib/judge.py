@@ -160,6 +160,7 @@ def _dnsmos(clip: np.ndarray) -> tuple[float, float]:
 
 def _phones(clip: np.ndarray) -> tuple[str, ...]:
     decoder = _decoder()
+    decoder.reinit_feat()  # it follows the background noise, also from one clip to the next
     decoder.start_utt()
     decoder.process_raw(_pcm(clip).tobytes(), full_utt=True)
     decoder.end_utt()

@@ -133,6 +133,16 @@ def test_clips_of_any_rate_are_heard_alike(speech):
     assert there.dnsmos == pytest.approx(here.dnsmos, abs=0.25)
 
 
+def test_what_is_heard_does_not_depend_on_what_was_heard_before(speech):
+    pieces = np.split(speech[: 8 * SECONDS * RATE], 8)
+    forwards = hear(pieces, RATE, workers=1)
+    backwards = hear(pieces[::-1], RATE, workers=1)[::-1]
+    for one, other in zip(forwards, backwards, strict=True):
+        assert one.phones == other.phones
+        assert one.speech_share == other.speech_share
+        assert one.dnsmos == other.dnsmos
+
+
 def test_bad_clips_are_named():
     with pytest.raises(ValueError, match="0 clips; needed: at least 1"):
         hear([], RATE)
