@@ -42,7 +42,9 @@ def mel_to_magnitude(
     target = filters.T @ mel
     # A zero never moves under multiplicative updates, so empty bins start small instead.
     if learned and (network := _learned(params)):
-        power, updates = network.magnitude(mel) ** 2 + TINY, LEARNED_UPDATES
+        # Its logarithm has a floor; silence has none.
+        power = np.where(target > 0, network.magnitude(mel) ** 2, 0) + TINY
+        updates = LEARNED_UPDATES
     else:
         power = np.maximum(_pseudo_inverse(params) @ mel, target * 1e-2) + TINY
         updates = UPDATES
