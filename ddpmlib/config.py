@@ -24,7 +24,7 @@ class TrainConfig:
     bucket_name: str = ""  # bucket of the data; empty: local
     result_bucket: str = ""  # bucket for samples and model; empty: local only
     name: str = "DDPM_Unconditional256x"  # of the run and its folder
-    init_from: str = ""  # weights or run to begin with, such as pretrained; empty: at random
+    init_from: str = ""  # weights or run to begin with, such as runs/demo; empty: at random
     seed: int = 0  # of weights, order, noise and samples
     max_minutes: float | None = None  # stop after this much training, resumed time included
     noise_steps: int = 1000
