@@ -3,10 +3,12 @@
 import html
 import io
 import time
+from collections.abc import Sequence
 
 import numpy as np
 
 from ddpmlib.config import Progress
+from ddpmlib.measures import Estimate
 from ddpmlib.spectrogram import SpectrogramParams, load_png
 
 COLORS = "magma"  # even steps of brightness, also in grey print and for colour-blind eyes
@@ -82,21 +84,74 @@ def players(sounds: dict[str, np.ndarray], sample_rate: int):
     Args:
         sounds: label -> (n,) samples at `sample_rate` Hz.
     """
-    import soundfile
-    from IPython.display import HTML, Audio
+    from IPython.display import HTML
 
+    gain = _gain(sounds)
+    rows = [
+        (html.escape(label), _player(label, samples * gain, sample_rate))
+        for label, samples in sounds.items()
+    ]
+    return HTML(_table(rows))
+
+
+def judge_table(
+    rows: list[dict], columns: dict[str, str], sounds: dict[str, np.ndarray], sample_rate: int
+):
+    """A table of what the judges say: a row a kind of sound, its intervals, and a player.
+
+    Args:
+        rows: of `ddpmlib.answer`: "row" is the name, measures are [value, low, high]. One that
+            is missing stays empty.
+        columns: measure -> heading.
+        sounds: name of a row -> (n,) samples at `sample_rate` Hz, all under one gain.
+    """
+    from IPython.display import HTML
+
+    gain = _gain(sounds)
+    lines = [("", *(f"<b>{html.escape(title)}</b>" for title in (*columns.values(), "listen")))]
+    for row in rows:
+        name = row["row"]
+        cells = [html.escape(name), *(_interval(row.get(measure)) for measure in columns)]
+        cells.append(_player(name, sounds[name] * gain, sample_rate) if name in sounds else "")
+        lines.append(cells)
+    return HTML(_table(lines))
+
+
+def _table(rows: list[Sequence[str]]) -> str:
+    rows = ["".join(f"<td>{cell}</td>" for cell in row) for row in rows]
+    return f"<table>{''.join(f'<tr>{row}</tr>' for row in rows)}</table>"
+
+
+def _interval(measure: list[float] | None) -> str:
+    if measure is None:
+        return ""
+    value, *rest = str(Estimate(*measure)).partition(" ")
+    return f"{value}<br><small>{rest[1]}</small>"
+
+
+def _gain(sounds: dict[str, np.ndarray]) -> float:
     peak = max((np.abs(samples).max() for samples in sounds.values()), default=0)
-    rows = []
-    for label, samples in sounds.items():
-        flac = io.BytesIO()  # half the size of wav, and every browser plays it
-        soundfile.write(flac, samples * (PEAK / max(peak, 1e-9)), sample_rate, format="FLAC")
-        audio = Audio(data=flac.getvalue())
-        audio.mimetype = "audio/flac"
-        element = audio._repr_html_().replace(
-            "<audio ", f'<audio aria-label="{html.escape(label)}" '
-        )
-        rows.append(f"<tr><td>{html.escape(label)}</td><td>{element}</td></tr>")
-    return HTML(f"<table>{''.join(rows)}</table>")
+    return PEAK / max(peak, 1e-9)
+
+
+def _player(label: str, samples: np.ndarray, sample_rate: int) -> str:
+    import soundfile
+    from IPython.display import Audio
+
+    flac = io.BytesIO()  # half the size of wav, and every browser plays it
+    soundfile.write(flac, samples, sample_rate, format="FLAC")
+    audio = Audio(data=flac.getvalue())
+    audio.mimetype = "audio/flac"
+    label = html.escape(label)
+    return audio._repr_html_().replace("<audio ", f'<audio aria-label="{label}" ')
+
+
+def curve(ax, rows: list[dict], x: str, measure: str, label: str = "") -> None:
+    """Draw a measure of rows of `ddpmlib.answer` over another value of theirs, with intervals."""
+    value, low, high = np.array([row[measure] for row in rows]).T
+    at = [row[x] for row in rows]
+    ax.errorbar(at, value, [value - low, high - value], marker="o", capsize=3, label=label)
+    ax.grid(alpha=0.3)
 
 
 def loss_curves(rows: list[dict]):

@@ -1,0 +1,212 @@
+"""The measurements of notebook 05, and where they are kept: data/pretrained/answer.json.
+
+Each part of the answer is measured by one function, which returns rows: what was measured, with
+each measure of the judge as [value, low, high]. Needs the extra `[judge]`, the data set
+asterisk-en with its recordings, and hours for the parts that train (`ddpmlib.trials`).
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import astuple
+from pathlib import Path
+
+import numpy as np
+
+from ddpmlib import trials
+from ddpmlib.audio import clean, load_audio
+from ddpmlib.copying import nearest, spread
+from ddpmlib.corpora import CorpusError, fetch_corpus
+from ddpmlib.dataset import open_splits
+from ddpmlib.ddpm import DDPM
+from ddpmlib.diffusion import SAMPLERS
+from ddpmlib.judge import hear, judge
+from ddpmlib.measures import estimate
+from ddpmlib.recordings import load_recordings, windows
+from ddpmlib.spectrogram import DEFAULT, GRIDS, SpectrogramParams, audio_to_image, image_to_audio
+from ddpmlib.storage import atomic_write, data_folder, fetch, make_folder
+
+CORPUS, SENTENCE, RATE = "asterisk-en", "vm-intro.g722", 16_000
+FOLDER, ANSWER, SOUNDS = "pretrained", "answer.json", "sounds"
+SAMPLER = ("ddpm", 50)  # of the samples that are judged, and its looks of the network
+ORIGINAL_SAMPLER = ("dpmpp_2m", 25)  # one look of the original's network costs 40 of ours
+ORIGINAL_GRID = GRIDS["12 s, original"]
+LOOKS, LOOKS_CLIPS = (5, 10, 25, 50, 100, 250, 1000), 16
+MINUTES = 75.0  # of training, on two cores, that the shipped weights had
+AMOUNTS = (2, 6, 12, 25)  # minutes of recordings
+NOISE_LEVEL = 0.07  # root mean square, about that of prepared speech
+
+
+class Speech:
+    """Real speech of one data set in two halves: to compare with, and to be compared.
+
+    Args:
+        dataset: name in `data/spectrograms/`; its recordings must be here too.
+        count: windows of a picture's length in the second half, and clips in each row.
+
+    Raises:
+        FileNotFoundError: the data set, or its recordings.
+        ImportError: a judge is not installed.
+    """
+
+    def __init__(self, dataset: str = f"{CORPUS}.npy", count: int = 64):
+        train, held_out, self.params = load_recordings([dataset])
+        self.rate, self.count = self.params.sample_rate, count
+        self.minutes = len(train) / self.rate / 60
+        first, second = np.array_split(np.concatenate([train, held_out]), 2)
+        self.reference = hear(self.cut(first, len(first)), self.rate)
+        self.real = self.cut(second, count)
+        self.data, self.held_out = open_splits(dataset)
+
+    def cut(self, sound: np.ndarray, count: int) -> list[np.ndarray]:
+        """The first `count` windows that give one picture each."""
+        seconds = (self.params.n_frames - 1) * self.params.hop_length / self.rate
+        return windows(sound, self.rate, seconds, count)
+
+    def through(self, grid: SpectrogramParams) -> list[np.ndarray]:
+        """The real windows through a grid and back: end to end, and cut again."""
+        whole = np.concatenate(self.real)
+        return self.cut(through_grid(whole, self.rate, grid)[: len(whole)], self.count)
+
+    def measure(self, clips: Sequence[np.ndarray], keep_as: str = "") -> dict:
+        """The judge's measures of clips, against the first half; the first of them can be kept."""
+        if keep_as:
+            keep_sound(keep_as, clips[0], self.rate)
+        return _plain(judge(hear(clips, self.rate), self.reference))
+
+    def measure_model(self, path: str | Path, name: str, sampler=SAMPLER, count: int = 0) -> dict:
+        """The same of a model's samples, how near the training data they are, and each other."""
+        pictures = DDPM.load(path).sample(count or self.count, *sampler, seed=1)
+        clips = [image_to_audio(picture, self.params) for picture in pictures]
+        return {"row": name} | self.measure(clips, name) | self.distances(pictures)
+
+    def distances(self, pictures: np.ndarray) -> dict:
+        """How far pictures are from the training data, and from each other."""
+        values = {"nearest_db": nearest(pictures, self.data)[1]}
+        values["spread_db"] = spread(pictures, self.params)
+        return _plain({n: estimate(lambda i, v=v: v[i].mean(), len(v)) for n, v in values.items()})
+
+
+def rows_of_table(speech: Speech) -> list[dict]:
+    """Real speech, the two grids, the shipped weights, the original's recipe, and noise."""
+    noise = np.random.default_rng(0).normal(0, NOISE_LEVEL, (speech.count, len(speech.real[0])))
+    chosen = np.linspace(0, len(speech.held_out) - 1, speech.count).astype(int)
+    unseen = np.stack([speech.held_out[i].numpy() for i in np.unique(chosen)])
+    ours = speech.measure(speech.through(speech.params)) | speech.distances(unseen)
+    original = trials.with_original_recipe(speech.data, speech.held_out, MINUTES)
+    return [
+        {"row": "real speech"} | speech.measure(speech.real),
+        {"row": "real, through the grid"} | ours,
+        {"row": "real, through the original's grid"}
+        | speech.measure(speech.through(ORIGINAL_GRID)),
+        speech.measure_model(FOLDER, "shipped weights"),
+        speech.measure_model(original, "original recipe", ORIGINAL_SAMPLER),
+        {"row": "noise"} | speech.measure(list(noise.astype(np.float32))),
+    ]
+
+
+def rows_of_minutes(speech: Speech) -> list[dict]:
+    """Quality against minutes of training."""
+    rows = []
+    for path, metrics in trials.epoch_by_epoch(speech.data, speech.held_out):
+        row = speech.measure_model(path, f"after epoch {metrics['epoch']}")
+        rows.append(metrics | row)
+    return rows
+
+
+def rows_of_steps(speech: Speech) -> list[dict]:
+    """Quality of the shipped weights against looks of the network, for each sampler."""
+    rows = []
+    for sampler in SAMPLERS:
+        for looks in LOOKS:
+            name = f"{sampler}, {looks} looks"
+            row = speech.measure_model(FOLDER, name, (sampler, looks), LOOKS_CLIPS)
+            rows.append({"sampler": sampler, "looks": looks} | row)
+    return rows
+
+
+def rows_of_amount(speech: Speech) -> list[dict]:
+    """Quality against minutes of recordings, after equally many steps."""
+    rows = []
+    for minutes in AMOUNTS:
+        share = min(1.0, minutes / speech.minutes)
+        path = trials.on_fewer_recordings(speech.data, speech.held_out, share)
+        row = speech.measure_model(path, f"{share * speech.minutes:.0f} minutes of recordings")
+        rows.append({"minutes": share * speech.minutes} | row)
+    return rows
+
+
+PARTS: dict[str, Callable[[Speech], list[dict]]] = {
+    "table": rows_of_table,
+    "minutes": rows_of_minutes,
+    "steps": rows_of_steps,
+    "amount": rows_of_amount,
+}
+
+
+def load_answer() -> dict[str, list[dict]]:
+    """The rows of each part, as measured last."""
+    return json.loads(fetch(Path(FOLDER, ANSWER)).read_text("utf-8"))
+
+
+def measure_again(parts: Sequence[str]) -> None:
+    """Measure some of PARTS, and put their rows in place of the old ones.
+
+    Raises:
+        ValueError: an unknown part; and what `Speech` raises.
+    """
+    for part in parts:
+        if part not in PARTS:
+            raise ValueError(f"part is {part!r}; needed: {', '.join(PARTS)}")
+    speech, path = Speech() if parts else None, data_folder() / FOLDER / ANSWER
+    for part in parts:
+        answer = (load_answer() if path.exists() else {}) | {part: PARTS[part](speech)}
+        with atomic_write(path) as temporary:
+            temporary.write_text(json.dumps(answer, indent=1), "utf-8")
+
+
+def sounds_of_table() -> dict[str, np.ndarray]:
+    """A sound at RATE for each row of the table: kept, made, or real and fetched now.
+
+    Without real recordings and without network the real ones are missing, and a sentence says so.
+    """
+    sounds = {"noise": np.random.default_rng(0).normal(0, NOISE_LEVEL, 2 * RATE)}
+    for row in ("shipped weights", "original recipe"):
+        sounds[row] = load_audio(sound_file(row), RATE).samples
+    try:
+        folder = fetch_corpus(CORPUS, data_folder() / "corpora")
+    except CorpusError as error:
+        print(f"Without players for real speech: {error}")
+        return sounds
+    real = clean(load_audio(folder / SENTENCE, RATE).samples, RATE)
+    return sounds | {
+        "real speech": real,
+        "real, through the grid": through_grid(real, RATE, DEFAULT),
+        "real, through the original's grid": through_grid(real, RATE, ORIGINAL_GRID),
+    }
+
+
+def through_grid(sound: np.ndarray, sample_rate: int, grid: SpectrogramParams) -> np.ndarray:
+    """(n,) samples to a picture of a grid and back; a little longer or shorter."""
+    import librosa
+
+    there = librosa.resample(sound, orig_sr=sample_rate, target_sr=grid.sample_rate)
+    back = image_to_audio(audio_to_image(there, grid), grid)
+    return librosa.resample(back, orig_sr=grid.sample_rate, target_sr=sample_rate)
+
+
+def sound_file(row: str) -> Path:
+    """Where the first clip of a generated row is kept."""
+    return data_folder() / FOLDER / SOUNDS / f"{row.replace(',', '').replace(' ', '_')}.ogg"
+
+
+def keep_sound(row: str, samples: np.ndarray, sample_rate: int) -> None:
+    """Write an Ogg Vorbis file; real speech is never kept."""
+    import soundfile
+
+    make_folder(sound_file(row).parent)
+    with atomic_write(sound_file(row)) as temporary:
+        soundfile.write(temporary, samples.clip(-1, 1), sample_rate, format="OGG")
+
+
+def _plain(measures: dict) -> dict:
+    return {name: list(astuple(value)) for name, value in measures.items()}

@@ -1,0 +1,76 @@
+"""The trainings behind the answer of notebook 05, each a run of its own in `data/runs/`.
+
+A run that is there already is used; if it is not finished, it goes on where it was.
+"""
+
+import copy
+import shutil
+from pathlib import Path
+
+from ddpmlib.config import Progress, TrainConfig
+from ddpmlib.dataset import SpectrogramSet
+from ddpmlib.ddpm import WEIGHTS
+from ddpmlib.listen import TrainingLines
+from ddpmlib.original import RECIPE, OriginalConfig
+from ddpmlib.run import read_metrics
+from ddpmlib.storage import data_folder, make_folder
+from ddpmlib.training import train
+from ddpmlib.unet import UNetConfig
+
+WIDTH, EMA_DECAY = 64, 0.9995  # of the shipped weights' first training
+EPOCHS = (2, 5, 10, 20, 30, 40, 60)  # after which its weights are kept
+STEPS = 1400  # of the trainings on fewer recordings; six minutes of two cores
+NEVER = 10**6
+
+
+def with_original_recipe(data: SpectrogramSet, held_out: SpectrogramSet, minutes: float) -> Path:
+    """The original's network, target and schedule; returns the folder of the run."""
+    settings = RECIPE | {"epochs": NEVER, "max_minutes": minutes}
+    return _run("trial_original", data, held_out, OriginalConfig(), **settings)
+
+
+def epoch_by_epoch(
+    data: SpectrogramSet, held_out: SpectrogramSet, epochs: tuple[int, ...] = EPOCHS
+) -> list[tuple[Path, dict]]:
+    """One training; returns weights after each of the epochs, and the metrics of that epoch."""
+    name = "trial_minutes"
+    kept = make_folder(data_folder() / "runs" / name / "epochs")
+
+    def keep(progress: Progress) -> None:
+        if progress.metrics and progress.epoch in epochs:
+            shutil.copy(kept.parent / WEIGHTS, kept / f"{progress.epoch}.safetensors")
+
+    settings = {"epochs": max(epochs), "ema_decay": EMA_DECAY}
+    folder = _run(name, data, held_out, UNetConfig(WIDTH), keep, **settings)
+    metrics = {row["epoch"]: row for row in read_metrics(folder)}
+    return [(kept / f"{epoch}.safetensors", metrics[epoch]) for epoch in epochs]
+
+
+def on_fewer_recordings(
+    data: SpectrogramSet, held_out: SpectrogramSet, share: float, steps: int = STEPS
+) -> Path:
+    """The default network, trained on that share of the pictures; returns the folder."""
+    fewer = copy.copy(data)
+    fewer.rows = data.rows[: round(len(data) * share)]
+    epochs = max(1, round(steps * TrainConfig.batch_size / len(fewer)))
+    return _run(f"trial_{share:.0%}_of_recordings", fewer, held_out, UNetConfig(), epochs=epochs)
+
+
+def _run(name, data, held_out, network, keep=None, **settings) -> Path:
+    lines, folder = TrainingLines(), data_folder() / "runs" / name
+
+    def callback(progress: Progress) -> None:
+        lines(progress)
+        if keep:
+            keep(progress)
+
+    config = TrainConfig(
+        dataset=data.path.name,
+        image_size=data.params.image_size,
+        name=name,
+        num_samples=0,
+        sample_every=NEVER,
+        **settings,
+    )
+    train(config, data, held_out, folder, network, callback=callback)
+    return folder
