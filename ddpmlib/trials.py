@@ -7,6 +7,8 @@ import copy
 import shutil
 from pathlib import Path
 
+import numpy as np
+
 from ddpmlib.config import Progress, TrainConfig
 from ddpmlib.dataset import SpectrogramSet
 from ddpmlib.ddpm import WEIGHTS
@@ -19,7 +21,7 @@ from ddpmlib.unet import UNetConfig
 
 WIDTH, EMA_DECAY = 64, 0.9995  # of the shipped weights' first training
 EPOCHS = (2, 5, 10, 20, 30, 40, 60)  # after which its weights are kept
-STEPS = 1400  # of the trainings on fewer recordings; six minutes of two cores
+PASSES = 18  # of the trainings on fewer recordings; six minutes of two cores
 NEVER = 10**6
 
 
@@ -47,13 +49,16 @@ def epoch_by_epoch(
 
 
 def on_fewer_recordings(
-    data: SpectrogramSet, held_out: SpectrogramSet, share: float, steps: int = STEPS
+    data: SpectrogramSet, held_out: SpectrogramSet, share: float, passes: int = PASSES
 ) -> Path:
-    """The default network, trained on that share of the pictures; returns the folder."""
+    """The default network, trained on that share of the pictures; returns the folder.
+
+    They are repeated until they are as many as there were, so that all shares make equally many
+    steps between validations.
+    """
     fewer = copy.copy(data)
-    fewer.rows = data.rows[: round(len(data) * share)]
-    epochs = max(1, round(steps * TrainConfig.batch_size / len(fewer)))
-    return _run(f"trial_{share:.0%}_of_recordings", fewer, held_out, UNetConfig(), epochs=epochs)
+    fewer.rows = np.resize(data.rows[: round(len(data) * share)], len(data))
+    return _run(f"trial_{share:.0%}_of_recordings", fewer, held_out, UNetConfig(), epochs=passes)
 
 
 def _run(name, data, held_out, network, keep=None, **settings) -> Path:

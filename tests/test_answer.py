@@ -47,7 +47,7 @@ def workbook(tmp_path_factory):
         patch.setattr(answer.Speech.__init__, "__defaults__", ("asterisk-en.npy", 3))
         patch.setattr(trials, "EPOCHS", (1, 2))
         patch.setattr(trials.epoch_by_epoch, "__defaults__", ((1, 2),))
-        patch.setattr(trials.on_fewer_recordings, "__defaults__", (2,))
+        patch.setattr(trials.on_fewer_recordings, "__defaults__", (1,))
         patch.setattr(trials, "UNetConfig", lambda width=8: TINY)
         patch.setattr(trials, "OriginalConfig", lambda: TINY)
         answer.measure_again(["table", "minutes", "steps", "amount"])

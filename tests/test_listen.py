@@ -62,6 +62,35 @@ def test_a_tone_is_drawn_at_its_frequency_and_time(params):
     assert left + column * (right - left) / picture.shape[1] > 0.95
 
 
+def test_judge_table_has_a_cell_a_measure_and_one_gain_for_all_players():
+    rows = [
+        {"row": "real <b>", "dnsmos": [3.21, 3.1, 3.32]},
+        {"row": "noise", "dnsmos": [1.1, 1.0, 1.2], "nearest_db": [20.0, 19.0, 21.0]},
+        {"row": "unheard"},
+    ]
+    tone = np.sin(np.arange(1000))
+    sounds = {"real <b>": 0.5 * tone, "noise": 0.05 * tone}
+    table = listen.judge_table(rows, {"nearest_db": "dB", "dnsmos": "DNSMOS"}, sounds, 16_000).data
+    assert table.count("<tr>") == 4
+    assert table.count("<td>") == 4 * 4
+    assert table.count("<audio") == 2
+    assert "real &lt;b&gt;" in table
+    first = table.split("<tr>")[2].replace("<br><small>", " ").replace("</small>", "")
+    assert "<td></td><td>3.21 (3.10 to 3.32)</td>" in first, "values under their own heading"
+    loudest = [np.abs(sound).max() for sound in sounds_in(table)]
+    assert loudest == pytest.approx([0.9, 0.09], abs=0.01)
+
+
+def test_curve_draws_values_and_intervals():
+    ax = plt.figure().subplots()
+    rows = [{"minutes": 2, "dnsmos": [1.5, 1.4, 1.7]}, {"minutes": 4, "dnsmos": [2.0, 1.8, 2.1]}]
+    listen.curve(ax, rows, "minutes", "dnsmos")
+    [[line, _, [bars]]] = ax.containers
+    assert line.get_xydata().tolist() == [[2, 1.5], [4, 2.0]]
+    ends = [segment[:, 1].tolist() for segment in bars.get_segments()]
+    assert ends == [pytest.approx([1.4, 1.7]), pytest.approx([1.8, 2.1])]
+
+
 @pytest.mark.parametrize("count", [0, 1, 4, 5, 9])
 def test_picture_wall_shows_every_picture_once(count):
     figure = listen.picture_wall([np.zeros((1, 64, 256))] * count, DEFAULT, ["a"] * count)
