@@ -1,6 +1,6 @@
 """The trained thing: network, schedule, target and grid together; saved, loaded and sampled."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +14,8 @@ from ddpmlib.storage import fetch
 from ddpmlib.unet import UNet, UNetConfig
 from ddpmlib.weights import load_weights, save_weights, unfit
 
-WEIGHTS = "model.safetensors"
+WEIGHTS, GUIDE = "model.safetensors", "guide.safetensors"
+GUIDANCE = 2.0  # how far from the guide; more is clearer and less varied, 1 is not at all
 VALIDATION_PICTURES = 256
 DEVICES = ("auto", "cpu", "cuda", "mps")
 PRECISIONS = ("auto", "bfloat16", "float32")
@@ -30,12 +31,16 @@ class DDPM:
     noise_steps: int = 1000
     target: str = "v"
     precision: str = "auto"  # of the network's computation; see `autocast`
+    guide: "DDPM | None" = None  # a worse model of the same voice; see `guided`
 
     def __post_init__(self):
         self.alpha_bar = diffusion.noise_schedule(self.schedule, self.noise_steps)
         if self.target not in diffusion.TARGETS:
             raise ValueError(f"target is {self.target!r}; needed: {', '.join(diffusion.TARGETS)}")
         self.network.config.check_image_size(self.params.image_size)
+        for name in ("params", "schedule", "noise_steps", "target") if self.guide else ():
+            if (theirs := getattr(self.guide, name)) != (ours := getattr(self, name)):
+                raise ValueError(f"{name} of the guide is {theirs}; needed: {ours}, its model's")
 
     @torch.inference_mode()
     def sample(
@@ -47,6 +52,7 @@ class DDPM:
         callback: diffusion.Callback | None = None,
         batch_size: int = 16,
         seconds: float | None = None,
+        guidance: float = GUIDANCE,
         **options,
     ) -> np.ndarray:
         """Invent pictures.
@@ -61,6 +67,7 @@ class DDPM:
             callback: see `diffusion.Callback`; called for every batch.
             seconds: length of each, by default that of the pictures learned from. Longer ones are
                 stitched (`ddpmlib.stitching`), shorter ones cut off.
+            guidance: see `guided`.
             options: passed to the sampler, such as eta for "ddim".
 
         Returns:
@@ -75,7 +82,7 @@ class DDPM:
             raise ValueError(f"count is {count}; needed: at least 1")
         frames = self.params.n_frames if seconds is None else self.params.frames_in(seconds)
         width = max(frames, self.params.n_frames)
-        model = self.predict
+        model = self.guided(guidance)
         if width > self.params.n_frames:
             model = over_windows(model, self.params.n_frames, batch_size)
         timesteps = diffusion.sampling_timesteps(self.noise_steps, steps)
@@ -97,6 +104,22 @@ class DDPM:
             )
             pictures.append(x_0[..., :frames].cpu())
         return torch.cat(pictures).numpy()
+
+    def guided(self, guidance: float) -> diffusion.Model:
+        """What the network predicts, led away from what the guide does: guide + g (own - guide).
+
+        Two models of the same voice make the same mistakes, the worse one larger ones; beyond the
+        better one there are fewer (Karras et al. 2024, "Guiding a Diffusion Model with a Bad
+        Version of Itself"). Without a guide, or with guidance 1, `predict` itself.
+        """
+        if self.guide is None or guidance == 1:
+            return self.predict
+
+        def predict(x_t: torch.Tensor, time: torch.Tensor) -> torch.Tensor:
+            worse = self.guide.predict(x_t, time).float()
+            return worse + guidance * (self.predict(x_t, time).float() - worse)
+
+        return predict
 
     @torch.inference_mode()
     def loss_on(self, pictures: torch.utils.data.Dataset, batch_size: int = 16) -> float | None:
@@ -135,13 +158,16 @@ class DDPM:
 
     @classmethod
     def load(cls, path: str | Path, device: str = "cpu") -> "DDPM":
-        """Read what `save` wrote, or the run folder that holds it.
+        """Read what `save` wrote, or the run folder that holds it and perhaps its guide.
 
         Raises:
             FileNotFoundError: no such file or folder.
             ValueError: not weights of this project.
         """
         path = fetch(path)
+        if path.is_dir() and (path / GUIDE).exists():
+            model, guide = (cls.load(path / name, device) for name in (WEIGHTS, GUIDE))
+            return replace(model, guide=guide)
         path = path / WEIGHTS if path.is_dir() else path
         if not path.is_file():
             raise FileNotFoundError(f"{path} does not exist: has this run finished an epoch?")

@@ -15,7 +15,7 @@ import torch
 from ddpmlib.audio import save_wav
 from ddpmlib.buckets import BucketError, BucketUnreachable, canonical, is_bucket, split
 from ddpmlib.config import TrainConfig
-from ddpmlib.ddpm import DDPM, WEIGHTS
+from ddpmlib.ddpm import DDPM, GUIDE, WEIGHTS
 from ddpmlib.spectrogram import image_to_audio, save_png
 from ddpmlib.state import CHECKPOINT, TrainState, read_checkpoint
 from ddpmlib.storage import (
@@ -29,6 +29,7 @@ from ddpmlib.storage import (
 )
 
 METRICS = "metrics.csv"
+GUIDE_SHARE = 0.05  # of the run after which its weights are kept as guide of the finished ones
 COLUMNS = ("epoch", "step", "minutes", "train_loss", "validation_loss", "pictures_per_second")
 SAMPLE_STEPS = 25  # of DPM-Solver++(2M), for the samples during training
 
@@ -82,7 +83,7 @@ def _file_in(folder: str | Path, name: str) -> Path | None:
 def open_run(state: TrainState, folder: Path, mirror: str) -> None:
     """Create a run's folder and config.json; cut metrics.csv where the state goes on."""
     make_folder(folder)
-    for name in (CHECKPOINT, WEIGHTS):  # a killed process leaves what it was writing
+    for name in (CHECKPOINT, WEIGHTS, GUIDE):  # a killed process leaves what it was writing
         for left_over in folder.glob(f".{name}.*"):
             left_over.unlink()
     _write_metrics(folder, [row for row in read_metrics(folder) if row["step"] <= state.step])
@@ -115,6 +116,16 @@ def publish_run(folder: Path, mirror: str, can_wait: bool = False) -> None:
                 f"{error}; training goes on, a later upload makes up", stacklevel=2
             )
         raise type(error)(f"{error}; the run is kept in {folder}") from None
+
+
+def keep_guide(model: DDPM, folder: Path, share: float) -> None:
+    """Keep the weights of a young run, once, to guide the later ones: see `DDPM.guided`.
+
+    Args:
+        share: of the run that is done, 0...1.
+    """
+    if GUIDE_SHARE <= share < 1 and not (folder / GUIDE).exists():
+        model.save(folder / GUIDE)
 
 
 def append_metrics(folder: Path, row: dict) -> None:

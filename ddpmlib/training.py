@@ -24,6 +24,7 @@ from ddpmlib.processes import broadcast, check_processes, make_accelerator
 from ddpmlib.run import (
     append_metrics,
     deferred_interrupt,
+    keep_guide,
     last_checkpoint,
     open_run,
     places,
@@ -46,10 +47,11 @@ def train(
 ) -> DDPM:
     """Train a DDPM; returns it with the averaged weights, as saved in `run_folder`.
 
-    Leaves there model.safetensors (averaged weights), config.json, checkpoint.pt, metrics.csv and
-    samples/. Ctrl-C (or SIGTERM) finishes the step and writes a checkpoint; the next call goes on
-    from it. With a result_bucket, or a run_folder gs://bucket/name, all of that is mirrored there
-    at the start, every checkpoint_minutes and at the end, and a run begun elsewhere goes on here.
+    Leaves there model.safetensors (averaged weights), guide.safetensors (the same of the young
+    run), config.json, checkpoint.pt, metrics.csv and samples/. Ctrl-C (or SIGTERM) finishes the
+    step and writes a checkpoint; the next call goes on from it. With a result_bucket, or a
+    run_folder gs://bucket/name, all of that is mirrored there at the start, every
+    checkpoint_minutes and at the end, and a run begun elsewhere goes on here.
 
     Args:
         data, validation: the two splits; an empty validation split leaves its loss empty.
@@ -193,6 +195,7 @@ class _Loop:
         append_metrics(self.run_folder, metrics)
         self.accelerator.log(metrics, step=state.step)
         self.save()
+        keep_guide(averaged, self.run_folder, self.share())
         samples = ()
         if finished or metrics["epoch"] % self.config.sample_every == 0:
             samples = write_samples(averaged, self.config, self.run_folder, metrics["epoch"])
