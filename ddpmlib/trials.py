@@ -1,6 +1,7 @@
 """The trainings behind the answer of notebook 05, each a run of its own in `data/runs/`.
 
-A run that is there already is used; if it is not finished, it goes on where it was.
+A run that is there already is used; if it is not finished, it goes on where it was. The weights
+are judged alone, without the guide of the run.
 """
 
 import copy
@@ -26,7 +27,7 @@ NEVER = 10**6
 
 
 def with_original_recipe(data: SpectrogramSet, held_out: SpectrogramSet, minutes: float) -> Path:
-    """The original's network, target and schedule; returns the folder of the run."""
+    """The original's network, target and schedule; returns its weights."""
     settings = RECIPE | {"epochs": NEVER, "max_minutes": minutes}
     return _run("trial_original", data, held_out, OriginalConfig(), **settings)
 
@@ -43,15 +44,15 @@ def epoch_by_epoch(
             shutil.copy(kept.parent / WEIGHTS, kept / f"{progress.epoch}.safetensors")
 
     settings = {"epochs": max(epochs), "ema_decay": EMA_DECAY}
-    folder = _run(name, data, held_out, UNetConfig(WIDTH), keep, **settings)
-    metrics = {row["epoch"]: row for row in read_metrics(folder)}
+    _run(name, data, held_out, UNetConfig(WIDTH), keep, **settings)
+    metrics = {row["epoch"]: row for row in read_metrics(kept.parent)}
     return [(kept / f"{epoch}.safetensors", metrics[epoch]) for epoch in epochs]
 
 
 def on_fewer_recordings(
     data: SpectrogramSet, held_out: SpectrogramSet, share: float, passes: int = PASSES
 ) -> Path:
-    """The default network, trained on that share of the pictures; returns the folder.
+    """The default network, trained on that share of the pictures; returns its weights.
 
     They are repeated until they are as many as there were, so that all shares make equally many
     steps between validations.
@@ -78,4 +79,4 @@ def _run(name, data, held_out, network, keep=None, **settings) -> Path:
         **settings,
     )
     train(config, data, held_out, folder, network, callback=callback)
-    return folder
+    return folder / WEIGHTS
