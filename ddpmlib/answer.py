@@ -98,7 +98,10 @@ def rows_of_table(speech: Speech) -> list[dict]:
     noise = np.random.default_rng(0).normal(0, NOISE_LEVEL, (speech.count, len(speech.real[0])))
     chosen = np.linspace(0, len(speech.held_out) - 1, speech.count).astype(int)
     unseen = np.stack([speech.held_out[i].numpy() for i in np.unique(chosen)])
-    ours = speech.measure(speech.through(speech.params)) | speech.distances(unseen)
+    # Held-out pictures overlap, so how far real speech spreads is measured on the windows.
+    spoken = np.stack([audio_to_image(clip, speech.params)[None] for clip in speech.real])
+    distances = speech.distances(spoken) | {"nearest_db": speech.distances(unseen)["nearest_db"]}
+    ours = speech.measure(speech.through(speech.params)) | distances
     original = trials.with_original_recipe(speech.data, speech.held_out, MINUTES)
     return [
         {"row": "real speech"} | speech.measure(speech.real),
