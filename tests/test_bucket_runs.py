@@ -40,7 +40,8 @@ def test_all_of_a_run_is_in_the_bucket(bucket, workbook):
     there = mirrored(bucket)
     assert there == on_disk(workbook / "here/run")
     samples = {f"samples/epoch_{e:04}_0{end}" for e in (1, 2, 3) for end in (".png", ".wav")}
-    files = {"model.safetensors", "config.json", "metrics.csv", "checkpoint.pt"}
+    files = {f"{name}.safetensors" for name in ("model", "guide")}
+    files |= {"config.json", "metrics.csv", "checkpoint.pt"}
     assert set(there) == samples | files
     assert bucket.sent[-1] == "my run/checkpoint.pt"
     assert DDPM.load(RUN).noise_steps == DDPM.load(f"{RUN}/model.safetensors").noise_steps == 20

@@ -7,7 +7,7 @@ from tiny import write_data
 
 from ddpmlib.config import TrainConfig
 from ddpmlib.dataset import SpectrogramSet
-from ddpmlib.ddpm import DDPM
+from ddpmlib.ddpm import DDPM, WEIGHTS
 from ddpmlib.original import RECIPE, OriginalConfig, OriginalUNet
 from ddpmlib.training import train
 
@@ -47,7 +47,7 @@ def test_our_training_trains_it_resumes_it_and_loads_it(tmp_path):
         model = train(config, *data, tmp_path / "run", OriginalConfig(), callback=record)
     assert len(losses) == 6
     assert np.mean(losses[-2:]) < np.mean(losses[:2])
-    loaded = DDPM.load(tmp_path / "run")
+    loaded = DDPM.load(tmp_path / "run" / WEIGHTS)
     loaded.precision = "float32"
     assert isinstance(loaded.network, OriginalUNet)
     assert (loaded.target, loaded.schedule) == ("eps", "linear")
