@@ -126,7 +126,7 @@ def _interval(measure: list[float] | None) -> str:
     if measure is None:
         return ""
     value, *rest = str(Estimate(*measure)).partition(" ")
-    return f"{value}<br><small>{rest[1]}</small>"
+    return f'{value}<br><small style="white-space: nowrap">{rest[1]}</small>'
 
 
 def _gain(sounds: dict[str, np.ndarray]) -> float:
@@ -147,10 +147,16 @@ def _player(label: str, samples: np.ndarray, sample_rate: int) -> str:
 
 
 def curve(ax, rows: list[dict], x: str, measure: str, label: str = "") -> None:
-    """Draw a measure of rows of `ddpmlib.answer` over another value of theirs, with intervals."""
+    """Draw a measure of rows of `ddpmlib.answer` over another value of theirs, with intervals.
+
+    The axis of that value is logarithmic and marks those of the rows.
+    """
     value, low, high = np.array([row[measure] for row in rows]).T
     at = [row[x] for row in rows]
     ax.errorbar(at, value, [value - low, high - value], marker="o", capsize=3, label=label)
+    ax.set_xscale("log")
+    ax.set_xticks(at, [f"{tick:.3g}" for tick in at])
+    ax.minorticks_off()
     ax.grid(alpha=0.3)
 
 

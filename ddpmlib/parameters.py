@@ -50,6 +50,7 @@ def check_type(name: str, value, wanted) -> None:
         float: (int | float, "a number"),
         float | None: (int | float | None, "a number or None"),
         str: (str, "a text"),
+        list: (list, "a list [...]"),
         tuple[int, int]: (tuple, "two whole numbers [height, width]"),
     }
     kind, words = kinds[wanted]

@@ -34,7 +34,7 @@ def test_unknown_and_wrong_parameters_name_themselves():
 
 @pytest.mark.parametrize(
     ("value", "wanted"),
-    [(1, int), (1, float), (1.5, float), (None, float | None), (True, bool), ("", str)],
+    [(1, int), (1, float), (1.5, float), (None, float | None), (True, bool), ("", str), ([], list)],
 )
 def test_good_types_pass(value, wanted):
     check_type("x", value, wanted)
@@ -42,7 +42,16 @@ def test_good_types_pass(value, wanted):
 
 @pytest.mark.parametrize(
     ("value", "wanted"),
-    [(True, int), (1.0, int), ("1", float), (True, float), (None, float), (1, bool), (None, str)],
+    [
+        (True, int),
+        (1.0, int),
+        ("1", float),
+        (True, float),
+        (None, float),
+        (1, bool),
+        (None, str),
+        ("a", list),
+    ],
 )
 def test_bad_types_do_not(value, wanted):
     with pytest.raises(TypeError, match=r"^x is .* it must be"):
