@@ -1,16 +1,20 @@
 """The measurements of notebook 05, and where they are kept: data/pretrained/answer.json.
 
 Each part of the answer is measured by one function, which returns rows: what was measured, with
-each measure of the judge as [value, low, high]. Needs the extra `[judge]`, the data set
-asterisk-en with its recordings, and hours for the parts that train (`ddpmlib.trials`).
+each measure of the judge as [value, low, high]; low and high are None where only the value was
+kept. Needs the extra `[judge]`, the data set asterisk-en with its recordings, and hours for the
+parts that train (`ddpmlib.trials`).
 """
 
 import json
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import astuple
+from datetime import date
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from ddpmlib import trials
 from ddpmlib.audio import clean, load_audio
@@ -31,7 +35,8 @@ SAMPLER = ("dpmpp_2m", 50)  # of the samples that are judged, and its looks of t
 ORIGINAL_SAMPLER = ("dpmpp_2m", 25)  # a look of the original's network costs as much as 30 of ours
 ORIGINAL_GRID = GRIDS["12 s, original"]
 LOOKS, LOOKS_CLIPS = (5, 10, 25, 50, 100, 250, 1000), 16
-MINUTES = 67.0  # of training, on two cores, that the shipped weights had
+MINUTES = 21  # of training, in which two recipes are compared
+THIS_RECIPE, ORIGINAL_RECIPE = (f"{of} recipe, {MINUTES} minutes" for of in ("this", "original"))
 AMOUNTS = (2, 6, 12, 25)  # minutes of recordings
 NOISE_LEVEL = 0.07  # root mean square, about that of prepared speech
 
@@ -94,7 +99,7 @@ class Speech:
 
 
 def rows_of_table(speech: Speech) -> list[dict]:
-    """Real speech, the two grids, the shipped weights, the original's recipe, and noise."""
+    """Real speech, the two grids, the shipped weights, the two recipes, and noise."""
     noise = np.random.default_rng(0).normal(0, NOISE_LEVEL, (speech.count, len(speech.real[0])))
     chosen = np.linspace(0, len(speech.held_out) - 1, speech.count).astype(int)
     unseen = np.stack([speech.held_out[i].numpy() for i in np.unique(chosen)])
@@ -102,14 +107,15 @@ def rows_of_table(speech: Speech) -> list[dict]:
     spoken = np.stack([audio_to_image(clip, speech.params)[None] for clip in speech.real])
     distances = speech.distances(spoken) | {"nearest_db": speech.distances(unseen)["nearest_db"]}
     ours = speech.measure(speech.through(speech.params)) | distances
-    original = trials.with_original_recipe(speech.data, speech.held_out, MINUTES)
+    this, original = trials.two_recipes(speech.data, speech.held_out, MINUTES)
     return [
         {"row": "real speech"} | speech.measure(speech.real),
         {"row": "real, through the grid"} | ours,
         {"row": "real, through the original's grid"}
         | speech.measure(speech.through(ORIGINAL_GRID)),
         speech.measure_model(FOLDER, "shipped weights", keep=True),
-        speech.measure_model(original, "original recipe", ORIGINAL_SAMPLER, keep=True),
+        speech.measure_model(this, THIS_RECIPE, keep=True),
+        speech.measure_model(original, ORIGINAL_RECIPE, ORIGINAL_SAMPLER, keep=True),
         {"row": "noise"} | speech.measure(list(noise.astype(np.float32))),
     ]
 
@@ -153,8 +159,8 @@ PARTS: dict[str, Callable[[Speech], list[dict]]] = {
 }
 
 
-def load_answer() -> dict[str, list[dict]]:
-    """The rows of each part, as measured last."""
+def load_answer() -> dict[str, dict]:
+    """Each part as measured last: its "rows", and "measured": when and on what."""
     return json.loads(fetch(Path(FOLDER, ANSWER)).read_text("utf-8"))
 
 
@@ -169,7 +175,8 @@ def measure_again(parts: Sequence[str]) -> None:
             raise ValueError(f"part is {part!r}; needed: {', '.join(PARTS)}")
     speech, path = Speech() if parts else None, data_folder() / FOLDER / ANSWER
     for part in parts:
-        answer = (load_answer() if path.exists() else {}) | {part: PARTS[part](speech)}
+        measured = {"measured": f"{date.today()} on {_machine()}", "rows": PARTS[part](speech)}
+        answer = (load_answer() if path.exists() else {}) | {part: measured}
         with atomic_write(path) as temporary:
             temporary.write_text(json.dumps(answer, indent=1), "utf-8")
 
@@ -180,7 +187,7 @@ def sounds_of_table() -> dict[str, np.ndarray]:
     Without real recordings and without network the real ones are missing, and a sentence says so.
     """
     sounds = {"noise": np.random.default_rng(0).normal(0, NOISE_LEVEL, 2 * RATE)}
-    for row in ("shipped weights", "original recipe"):
+    for row in ("shipped weights", THIS_RECIPE, ORIGINAL_RECIPE):
         sounds[row] = load_audio(sound_file(row), RATE).samples
     try:
         folder = fetch_corpus(CORPUS, data_folder() / "corpora")
@@ -216,6 +223,11 @@ def keep_sound(row: str, samples: np.ndarray, sample_rate: int) -> None:
     make_folder(sound_file(row).parent)
     with atomic_write(sound_file(row)) as temporary:
         soundfile.write(temporary, samples.clip(-1, 1), sample_rate, format="OGG")
+
+
+def _machine() -> str:
+    cores, capability = os.cpu_count(), torch.backends.cpu.get_cpu_capability()
+    return f"{cores} cores with {capability}, torch {torch.__version__}"
 
 
 def _plain(measures: dict) -> dict:

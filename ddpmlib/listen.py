@@ -125,6 +125,9 @@ def _table(rows: list[Sequence[str]]) -> str:
 def _interval(measure: list[float] | None) -> str:
     if measure is None:
         return ""
+    value, low, _ = measure
+    if low is None:
+        return f"{value:.3g}"
     value, *rest = str(Estimate(*measure)).partition(" ")
     return f'{value}<br><small style="white-space: nowrap">{rest[1]}</small>'
 
@@ -147,11 +150,12 @@ def _player(label: str, samples: np.ndarray, sample_rate: int) -> str:
 
 
 def curve(ax, rows: list[dict], x: str, measure: str, label: str = "") -> None:
-    """Draw a measure of rows of `ddpmlib.answer` over another value of theirs, with intervals.
+    """Draw a measure of rows of `ddpmlib.answer` over another value of theirs, with intervals
+    where they were kept.
 
     The axis of that value is logarithmic and marks those of the rows.
     """
-    value, low, high = np.array([row[measure] for row in rows]).T
+    value, low, high = np.array([row[measure] for row in rows], float).T  # None becomes nan
     at = [row[x] for row in rows]
     ax.errorbar(at, value, [value - low, high - value], marker="o", capsize=3, label=label)
     ax.set_xscale("log")

@@ -26,10 +26,17 @@ PASSES = 18  # of the trainings on fewer recordings; six minutes of two cores
 NEVER = 10**6
 
 
-def with_original_recipe(data: SpectrogramSet, held_out: SpectrogramSet, minutes: float) -> Path:
-    """The original's network, target and schedule; returns its weights."""
-    settings = RECIPE | {"epochs": NEVER, "max_minutes": minutes}
-    return _run("trial_original", data, held_out, OriginalConfig(), **settings)
+def two_recipes(
+    data: SpectrogramSet, held_out: SpectrogramSet, minutes: float
+) -> tuple[Path, Path]:
+    """Trainings of as many minutes, one after the other: this workbook's network with its recipe,
+    and the original's with its own. Returns their weights."""
+    limit = {"epochs": NEVER, "max_minutes": minutes}
+    this = limit | {"ema_decay": EMA_DECAY}
+    return (
+        _run("trial_this", data, held_out, UNetConfig(WIDTH), **this),
+        _run("trial_original", data, held_out, OriginalConfig(), **limit | RECIPE),
+    )
 
 
 def epoch_by_epoch(

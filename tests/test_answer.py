@@ -55,9 +55,10 @@ def workbook(tmp_path_factory):
 
 
 def test_every_part_is_measured_and_kept(workbook):
-    rows = answer.load_answer()
+    measured = answer.load_answer()
+    rows = {part: content["rows"] for part, content in measured.items()}
     assert {part: len(found) for part, found in rows.items()} == {
-        "table": 6,
+        "table": 7,
         "minutes": 2,
         "steps": 6,
         "amount": 2,
@@ -68,10 +69,11 @@ def test_every_part_is_measured_and_kept(workbook):
     assert [row["epoch"] for row in rows["minutes"]] == [1, 2]
     assert rows["amount"][0]["minutes"] == pytest.approx(0.5)
     assert rows["amount"][1]["minutes"] < 9, "no more minutes than there are"
+    assert all(f"torch {torch.__version__}" in part["measured"] for part in measured.values())
 
 
 def test_the_table_tells_speech_from_noise(workbook):
-    table = {row["row"]: row for row in answer.load_answer()["table"]}
+    table = {row["row"]: row for row in answer.load_answer()["table"]["rows"]}
     real, through = table["real speech"], table["real, through the grid"]
     assert real["speech_share"][0] > 0.6
     assert through["dnsmos"][0] < real["dnsmos"][0]
@@ -91,7 +93,8 @@ def test_more_recordings_make_more_pictures(workbook):
 
 def test_generated_sounds_are_kept_and_real_ones_are_not(workbook):
     kept = {path.stem for path in (workbook / "data/pretrained/sounds").iterdir()}
-    rows = ["shipped weights", "original recipe", "after epoch 1", "after epoch 2"]
+    rows = ["shipped weights", answer.THIS_RECIPE, answer.ORIGINAL_RECIPE]
+    rows += ["after epoch 1", "after epoch 2"]
     assert kept == {answer.sound_file(row).stem for row in rows}
     for row in rows:
         sound = load_audio(answer.sound_file(row), answer.RATE)

@@ -67,12 +67,14 @@ def test_judge_table_has_a_cell_a_measure_and_one_gain_for_all_players():
         {"row": "real <b>", "dnsmos": [3.21, 3.1, 3.32]},
         {"row": "noise", "dnsmos": [1.1, 1.0, 1.2], "nearest_db": [20.0, 19.0, 21.0]},
         {"row": "unheard"},
+        {"row": "kept without interval", "dnsmos": [2.48, None, None]},
     ]
     tone = np.sin(np.arange(1000))
     sounds = {"real <b>": 0.5 * tone, "noise": 0.05 * tone}
     table = listen.judge_table(rows, {"nearest_db": "dB", "dnsmos": "DNSMOS"}, sounds, 16_000).data
-    assert table.count("<tr>") == 4
-    assert table.count("<td>") == 4 * 4
+    assert table.count("<tr>") == 5
+    assert table.count("<td>") == 5 * 4
+    assert "<td></td><td>2.48</td>" in table
     assert table.count("<audio") == 2
     assert "real &lt;b&gt;" in table
     first = re.sub(r"<small.*?>|</small>", "", table.split("<tr>")[2])
@@ -90,6 +92,15 @@ def test_curve_draws_values_and_intervals():
     assert [tick.get_text() for tick in ax.get_xticklabels()] == ["2", "4"]
     ends = [segment[:, 1].tolist() for segment in bars.get_segments()]
     assert ends == [pytest.approx([1.4, 1.7]), pytest.approx([1.8, 2.1])]
+
+
+def test_curve_draws_a_value_without_an_interval():
+    ax = plt.figure().subplots()
+    rows = [{"minutes": m, "dnsmos": [value, None, None]} for m, value in ((2, 1.5), (4, 2.0))]
+    listen.curve(ax, rows, "minutes", "dnsmos")
+    [[line, _, [bars]]] = ax.containers
+    assert line.get_xydata().tolist() == [[2, 1.5], [4, 2.0]]
+    assert not any(np.size(segment) for segment in bars.get_segments())
 
 
 @pytest.mark.parametrize("count", [0, 1, 4, 5, 9])
