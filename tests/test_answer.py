@@ -40,7 +40,7 @@ def workbook(tmp_path_factory):
         DDPM(TINY.build(), DEFAULT).save(root / "data/pretrained/model.safetensors")
         patch.setattr(answer, "LOOKS", (1, 2))
         patch.setattr(answer, "LOOKS_CLIPS", 2)
-        patch.setattr(answer.Speech.measure_model, "__defaults__", (("ddim", 2), 0, False))
+        patch.setattr(answer.Speech.measure_model, "__defaults__", (("ddim", 2), 0, False, 2.0))
         patch.setattr(answer, "ORIGINAL_SAMPLER", ("ddim", 2))
         patch.setattr(answer, "MINUTES", 0.02)
         patch.setattr(answer, "AMOUNTS", (0.5, 9))
@@ -58,7 +58,7 @@ def test_every_part_is_measured_and_kept(workbook):
     measured = answer.load_answer()
     rows = {part: content["rows"] for part, content in measured.items()}
     assert {part: len(found) for part, found in rows.items()} == {
-        "table": 7,
+        "table": 8,
         "minutes": 2,
         "steps": 6,
         "amount": 2,
@@ -93,7 +93,7 @@ def test_more_recordings_make_more_pictures(workbook):
 
 def test_generated_sounds_are_kept_and_real_ones_are_not(workbook):
     kept = {path.stem for path in (workbook / "data/pretrained/sounds").iterdir()}
-    rows = ["shipped weights", answer.THIS_RECIPE, answer.ORIGINAL_RECIPE]
+    rows = [answer.SHIPPED, answer.LESS_GUIDED, answer.THIS_RECIPE, answer.ORIGINAL_RECIPE]
     rows += ["after epoch 1", "after epoch 2"]
     assert kept == {answer.sound_file(row).stem for row in rows}
     for row in rows:
@@ -125,6 +125,21 @@ def test_shipped_weights_speak():
     model = DDPM.load(ROOT / "data/pretrained")
     sounds = [image_to_audio(picture, model.params) for picture in model.sample(4, seed=3)]
     assert np.mean([speech_share(sound) for sound in sounds]) > 0.85
+
+
+def test_the_shipped_answer_is_whole():
+    content = json.loads((ROOT / "data/pretrained" / answer.ANSWER).read_text("utf-8"))
+    assert set(content) == set(answer.PARTS)
+    assert all(part["measured"] for part in content.values())
+    rows = [row for part in content.values() for row in part["rows"]]
+    for value, low, high in (cell for row in rows for cell in row.values() if type(cell) is list):
+        assert low is high is None or low <= value <= high
+    generated = [answer.SHIPPED, answer.LESS_GUIDED, answer.THIS_RECIPE, answer.ORIGINAL_RECIPE]
+    assert {row["row"] for row in content["table"]["rows"]} > set(generated)
+    generated += [row["row"] for row in content["minutes"]["rows"]]
+    assert all(
+        (ROOT / "data/pretrained/sounds" / answer.sound_file(r).name).exists() for r in generated
+    )
 
 
 def test_what_is_shipped_is_small():

@@ -50,6 +50,14 @@ def test_01_runs_and_keeps_its_promise(workbook):
     assert sum("<audio" in o["data"].get("text/html", "") for o in html) == 5
 
 
+def test_05_shows_the_kept_answer(workbook):
+    executed = execute(workbook, "05_is_it_speech.ipynb")
+    assert "Kept its promise" in executed.cells[-1].outputs[0].text
+    data = [o["data"] for c in executed.cells for o in c.get("outputs", ()) if "data" in o]
+    assert sum(d.get("text/html", "").count("<audio") for d in data) >= 11
+    assert sum("image/png" in d for d in data) == 4
+
+
 def test_01_names_what_is_wrong_with_a_folder(workbook):
     (workbook / "data" / "corpora" / "bad").mkdir(parents=True)
     with pytest.raises(papermill.PapermillExecutionError, match=r"no audio in .*bad"):
@@ -81,9 +89,11 @@ def test_03_refuses_by_name(workbook, parameters, message):
         ("02_build_spectrograms", {"hop_length": 600}, "hop_length 600 is more than half"),
         ("04_sample_and_listen", {"steps": 25.0}, r"steps is 25\.0 \(float\)"),
         ("04_sample_and_listen", {"run": "nobody"}, "runs/nobody does not exist"),
+        ("05_is_it_speech", {"recompute": "steps"}, r"recompute is 'steps' \(str\)"),
+        ("05_is_it_speech", {"recompute": ["looks"]}, "part is 'looks'; needed: table, minutes"),
     ],
 )
-def test_02_and_04_refuse_by_name(workbook, name, parameters, message):
+def test_others_refuse_by_name(workbook, name, parameters, message):
     with pytest.raises(papermill.PapermillExecutionError, match=message):
         execute(workbook, f"{name}.ipynb", **parameters)
 
