@@ -124,7 +124,8 @@ class Attention(nn.Module):
     def __init__(self, channels: int):
         super().__init__()
         self.norm = nn.LayerNorm(channels)
-        self.attention = nn.MultiheadAttention(channels, HEADS, batch_first=True)
+        self.qkv = nn.Linear(channels, 3 * channels)
+        self.out = nn.Linear(channels, channels)
         self.layers = nn.Sequential(
             nn.LayerNorm(channels),
             nn.Linear(channels, channels),
@@ -134,8 +135,9 @@ class Attention(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         pixels = x.flatten(2).transpose(1, 2)
-        query = self.norm(pixels)
-        # Without weights to return, PyTorch never builds the matrix of all scores.
-        pixels = pixels + self.attention(query, query, query, need_weights=False)[0]
+        heads = self.qkv(self.norm(pixels)).unflatten(2, (3, HEADS, -1)).permute(2, 0, 3, 1, 4)
+        # Not nn.MultiheadAttention: without gradients it builds the matrix of all scores again.
+        attended = functional.scaled_dot_product_attention(*heads)
+        pixels = pixels + self.out(attended.transpose(1, 2).flatten(2))
         pixels = pixels + self.layers(pixels)
         return pixels.transpose(1, 2).reshape(x.shape)

@@ -1,5 +1,8 @@
 """The network of the original project, as it was described; our training trains it."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -34,6 +37,22 @@ def test_every_place_sees_every_other():
     x_t = torch.randn(1, 1, 16, 64).requires_grad_()
     network(x_t, torch.tensor([0.5]))[0, 0, 0, 0].backward()
     assert (x_t.grad != 0).all()
+
+
+def test_a_look_at_a_whole_picture_needs_no_matrix_of_all_scores():
+    """One of 16,384 x 16,384 pixels by 4 heads takes 4.3 GB; a picture fits in 2 GiB beside it."""
+    code = f"""
+import resource, torch
+from ddpmlib.original import OriginalUNet
+network, x_t, time = OriginalUNet().eval(), torch.zeros(1, 1, 64, 256), torch.zeros(1)
+pages = int(open("/proc/self/statm").read().split()[0])
+limit = pages * resource.getpagesize() + {2 * 2**30}
+resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+with torch.inference_mode():
+    network(x_t, time)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def test_our_training_trains_it_resumes_it_and_loads_it(tmp_path):
