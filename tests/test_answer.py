@@ -10,6 +10,7 @@ from workspace import ROOT
 
 from ddpmlib import answer, trials
 from ddpmlib.audio import load_audio
+from ddpmlib.corpora import CorpusError
 from ddpmlib.dataset import build
 from ddpmlib.ddpm import DDPM
 from ddpmlib.judge import speech_share
@@ -99,6 +100,28 @@ def test_generated_sounds_are_kept_and_real_ones_are_not(workbook):
     for row in rows:
         sound = load_audio(answer.sound_file(row), answer.RATE)
         assert len(sound.samples) == pytest.approx(65_280, abs=1)
+
+
+def test_the_sounds_of_the_table_are_those_of_its_rows_and_equally_loud(workbook, monkeypatch):
+    corpus = workbook / "data/corpora/asterisk-en"
+    monkeypatch.setattr(answer, "fetch_corpus", lambda *_: corpus)
+    monkeypatch.setattr(answer, "SENTENCE", next(corpus.glob("*.ogg")).name)
+    sounds = answer.sounds_of_table()
+    assert list(sounds) == [row["row"] for row in answer.load_answer()["table"]["rows"]]
+    for row in ("real speech", "real, through the grid", "real, through the original's grid"):
+        level = np.sqrt(np.mean(np.square(sounds[row])))
+        assert level == pytest.approx(answer.NOISE_LEVEL, rel=0.1), row
+
+
+def test_without_real_recordings_the_other_sounds_are_there(workbook, monkeypatch, capsys):
+    def fails(*_):
+        raise CorpusError("no network")
+
+    monkeypatch.setattr(answer, "fetch_corpus", fails)
+    sounds = answer.sounds_of_table()
+    assert len(sounds) == 5
+    assert "real speech" not in sounds
+    assert "Without players for real speech: no network" in capsys.readouterr().out
 
 
 def test_a_part_that_fails_leaves_the_answer_as_it_was(workbook, monkeypatch):
