@@ -192,7 +192,7 @@ def sounds_of_table() -> dict[str, np.ndarray]:
     """
     noise = {"noise": np.random.default_rng(0).normal(0, NOISE_LEVEL, 2 * RATE)}
     generated = (SHIPPED, LESS_GUIDED, THIS_RECIPE, ORIGINAL_RECIPE)
-    made = {row: load_audio(sound_file(row), RATE).samples for row in generated}
+    made = {row: clean(load_audio(sound_file(row), RATE).samples, RATE) for row in generated}
     try:
         folder = fetch_corpus(CORPUS, data_folder() / "corpora")
     except CorpusError as error:
