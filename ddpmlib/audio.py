@@ -1,11 +1,10 @@
-"""Audio as people have it -> clean mono speech: find, load, check, trim, level, fade, augment.
+"""Audio as people have it -> clean mono speech: find, load, check, trim, level, fade.
 
 `python -m ddpmlib.audio --corpus NAME --into FOLDER` fetches a public corpus (ddpmlib.corpora).
 """
 
 import contextlib
 import io
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -130,25 +129,6 @@ def clean(samples: np.ndarray, sample_rate: int) -> np.ndarray:
         samples[:n] *= ramp
         samples[-n:] *= ramp[::-1]
     return samples.astype(np.float32)
-
-
-def augmentations() -> Iterator[tuple[str, Callable[[np.ndarray, int], np.ndarray]]]:
-    """Yield (name, function(samples, sample_rate) -> samples): the original's 20 augmentations.
-
-    Ten time stretches by 0.95 ... 1.05, ten pitch shifts by -5 ... -1 and 1 ... 5 semitones.
-    """
-    import librosa
-
-    for rate in np.linspace(0.95, 1.05, 10):
-        yield (
-            f"stretch{rate:.3f}",
-            lambda x, sr, rate=rate: librosa.effects.time_stretch(x, rate=float(rate)),
-        )
-    for steps in (-5, -4, -3, -2, -1, 1, 2, 3, 4, 5):
-        yield (
-            f"pitch{steps:+d}",
-            lambda x, sr, steps=steps: librosa.effects.pitch_shift(x, sr=sr, n_steps=steps),
-        )
 
 
 def save_wav(path: str | Path, samples: np.ndarray, sample_rate: int) -> None:

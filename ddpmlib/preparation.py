@@ -18,6 +18,11 @@ from ddpmlib.manifest import Entry, appender, read_manifest, write_manifest
 from ddpmlib.spectrogram import DEFAULT, REFERENCE_DB, SpectrogramParams, audio_to_image
 from ddpmlib.storage import atomic_write, make_folder, write_array
 
+# The original's twenty copies of a recording, by what they do to `audio_to_image`.
+AUGMENTATIONS = {
+    f"speed {speed:.3f}": {"speed": float(speed)} for speed in np.linspace(0.95, 1.05, 10)
+} | {f"pitch {steps:+d}": {"semitones": steps} for steps in (-5, -4, -3, -2, -1, 1, 2, 3, 4, 5)}
+
 
 @dataclass(frozen=True)
 class Preparation:
@@ -125,12 +130,11 @@ def _output_name(entry: Entry) -> str:
 
 def _images(recording, entry: Entry, preparation: Preparation) -> Iterator[np.ndarray]:
     params = preparation.params
-    variants = [recording.samples]
+    sound = audio.clean(recording.samples, params.sample_rate)
+    yield audio_to_image(sound, params)
     if preparation.augment and entry.split == "train":
-        # Augmented before trimming and cutting: a stretched copy is as long as it is.
-        variants += [change(variants[0], params.sample_rate) for _, change in audio.augmentations()]
-    for samples in variants:
-        yield audio_to_image(audio.clean(samples, params.sample_rate), params)
+        for change in AUGMENTATIONS.values():
+            yield audio_to_image(sound, params, **change)
 
 
 def _held_out(hashes: list[str], preparation: Preparation) -> set[str]:
@@ -148,7 +152,7 @@ def _held_out(hashes: list[str], preparation: Preparation) -> set[str]:
 def _fingerprint(preparation: Preparation, split: str) -> str:
     shaping = preparation.params.to_dict() | {
         "cut": "joined" if preparation.join else preparation.overlap,
-        "augment": preparation.augment and split == "train",
+        "augment": AUGMENTATIONS if preparation.augment and split == "train" else False,
         "audio": [audio.MARGIN, audio.FADE, audio.TRIM_DB, audio.LEVEL_DB, audio.SILENT_DB],
         "reference": REFERENCE_DB,
     }

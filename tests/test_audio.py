@@ -1,4 +1,4 @@
-"""From any file to clean mono speech; the reasons why a recording cannot be used; augmentations."""
+"""From any file to clean mono speech; the reasons why a recording cannot be used."""
 
 import socket
 

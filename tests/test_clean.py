@@ -1,12 +1,12 @@
-"""What is done to decoded speech: clipping noticed, trimmed, levelled, faded, augmented."""
+"""What is done to decoded speech: clipping noticed, trimmed, levelled, faded."""
 
 import numpy as np
 import pytest
-from cases import CORPUS, RATE, level, loudest_hz, tone, vowel, write
+from cases import CORPUS, RATE, level, tone, vowel, write
 from scipy.signal import correlate
 
 from ddpmlib import audio
-from ddpmlib.audio import augmentations, clean, load_audio
+from ddpmlib.audio import clean, load_audio
 
 
 @pytest.mark.parametrize("gain", [8, 16, 100])
@@ -81,26 +81,3 @@ def test_very_short_recordings_are_cleaned_too(samples):
     short = clean(0.1 * np.ones(samples, np.float32), RATE)
     assert len(short) == samples
     assert np.isfinite(short).all()
-
-
-# --- augmentations
-
-
-def test_there_are_the_originals_twenty_augmentations():
-    names = [name for name, _ in augmentations()]
-    assert len(names) == len(set(names)) == 20
-    assert [n for n in names if n.startswith("stretch")][::9] == ["stretch0.950", "stretch1.050"]
-    steps = [int(n.removeprefix("pitch")) for n in names if n.startswith("pitch")]
-    assert steps == [-5, -4, -3, -2, -1, 1, 2, 3, 4, 5]
-
-
-@pytest.mark.filterwarnings("ignore:n_fft=2048 is too large")  # of the very short one
-@pytest.mark.parametrize(("name", "change"), list(augmentations()))
-def test_stretches_change_the_length_and_shifts_the_pitch(name, change):
-    rate = float(name[7:]) if name.startswith("stretch") else 1
-    steps = int(name[5:]) if name.startswith("pitch") else 0
-    sound = tone(440, 1).astype(np.float32)
-    changed = change(sound, RATE)
-    assert len(changed) == pytest.approx(RATE / rate, rel=0.01)
-    assert loudest_hz(changed) == pytest.approx(440 * 2 ** (steps / 12), rel=0.01)
-    assert np.isfinite(change(sound[:400], RATE)).all()
