@@ -21,6 +21,10 @@ from ddpmlib.ddpm import pick_device
 from ddpmlib.storage import data_folder
 from ddpmlib.unet import UNetConfig
 
+# Devices for which a network is compiled while it trains: minutes on a processor, and no gain in
+# a run that takes minutes.
+COMPILES = ("cuda",)
+
 
 def open_data(config: TrainConfig) -> tuple[SpectrogramSet, SpectrogramSet]:
     """Pictures to train and to validate that a config names.
@@ -145,14 +149,19 @@ def make_accelerator(config: TrainConfig, run_folder: Path):
     from accelerate import Accelerator
     from accelerate.state import PartialState
 
-    pick_device(config.device)
+    compiles = pick_device(config.device) in COMPILES
     if PartialState._shared_state and PartialState().num_processes == 1:
         _forget_accelerator()
     tracker = "tensorboard" if importlib.util.find_spec("tensorboard") else None
     # Precision is ours (ddpm.autocast): sampling and validation need the same, outside of it.
-    return Accelerator(
-        cpu=config.device == "cpu", mixed_precision="no", log_with=tracker, project_dir=run_folder
-    )
+    options = {"mixed_precision": "no", "log_with": tracker, "project_dir": run_folder}
+    if compiles:
+        import torch._dynamo
+
+        # Where compiling fails (no Triton, no compiler of C), the network runs as it is.
+        torch._dynamo.config.suppress_errors = True
+        options["dynamo_backend"] = "inductor"
+    return Accelerator(cpu=config.device == "cpu", **options)
 
 
 def broadcast(accelerator, value):
