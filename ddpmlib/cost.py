@@ -4,6 +4,7 @@ import argparse
 import re
 import statistics
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import torch
 
 from ddpmlib import diffusion
 from ddpmlib.config import TrainConfig
-from ddpmlib.ddpm import DDPM, autocast
+from ddpmlib.ddpm import DDPM
 from ddpmlib.spectrogram import SpectrogramParams
 from ddpmlib.state import TrainState
 from ddpmlib.unet import UNet, UNetConfig
@@ -35,7 +36,7 @@ class Cost:
 
 
 def measure(image_size: tuple[int, int], network: UNetConfig, batch_size: int = 16) -> Cost:
-    """Time real training steps: loss, gradients, clipping, AdamW, averaging of weights.
+    """Time training steps of one picture and of `batch_size`.
 
     Raises:
         ValueError: image_size is not divisible; names sizes that are.
@@ -109,21 +110,30 @@ def main(argv: list[str] | None = None) -> None:
     print(describe(measure(tuple(arguments.image_size), network), arguments.image_size))
 
 
-def _seconds(state: TrainState, batch_size: int) -> float:
-    """Median time of a training step."""
+def training_step(state: TrainState, batch_size: int) -> Callable[[], None]:
+    """A real training step on random pictures: loss, gradients, clipping, optimizer, average."""
     model = state.model
-    # Not zeros: their vanishing gradients become denormal numbers, which slow AdamW tenfold.
-    x_0 = torch.rand(batch_size, 1, *model.params.image_size) * 2 - 1
+    device = next(model.network.parameters()).device
+    # Not zeros: their vanishing gradients become denormal numbers, which slow Adam tenfold.
+    x_0 = torch.rand(batch_size, 1, *model.params.image_size, device=device) * 2 - 1
     t = torch.randint(model.noise_steps, (batch_size,))
-    seconds = []
-    for _ in range(REPEATS):
-        start = time.perf_counter()
-        with autocast(x_0.device):
-            inputs = x_0, t, torch.randn_like(x_0), model.alpha_bar, model.target
-            diffusion.training_loss(model.network, *inputs).mean().backward()
+
+    def step() -> None:
+        inputs = x_0, t, torch.randn_like(x_0), model.alpha_bar, model.target
+        diffusion.training_loss(model.predict, *inputs).mean().backward()
         torch.nn.utils.clip_grad_norm_(model.network.parameters(), 1.0)
         state.optimizer.step()
         state.optimizer.zero_grad()
         state.ema.update_parameters(model.network)
+
+    return step
+
+
+def _seconds(state: TrainState, batch_size: int) -> float:
+    """Median time of a training step."""
+    step, seconds = training_step(state, batch_size), []
+    for _ in range(REPEATS):
+        start = time.perf_counter()
+        step()
         seconds.append(time.perf_counter() - start)
     return statistics.median(seconds)

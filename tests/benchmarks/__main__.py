@@ -1,0 +1,23 @@
+"""`python tests/benchmarks [PART ...]` measures, prints and keeps the table; no PART: all but quality.
+
+Nothing else should run meanwhile.
+"""
+
+import argparse
+import importlib
+
+from report import TABLE, keep
+
+PARTS = ("preparation", "training", "sampling", "inversion", "start", "growth")
+LONG = ("quality",)  # hours
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(prog="python tests/benchmarks", description=__doc__)
+    parser.add_argument("parts", nargs="*", metavar="PART", help=", ".join(PARTS + LONG))
+    chosen = parser.parse_args().parts or PARTS
+    if unknown := set(chosen) - {*PARTS, *LONG}:
+        raise SystemExit(f"unknown part {unknown.pop()}; known: {', '.join(PARTS + LONG)}")
+    for part in chosen:
+        print(f"measuring {part} ...", flush=True)
+        keep(part, importlib.import_module(part).measure())
+    print(TABLE.read_text())

@@ -1,0 +1,73 @@
+"""Preparation: minutes of audio a second of one core, beside the original's way."""
+
+import os
+import tempfile
+from pathlib import Path
+
+import soundfile
+from contenders import original_preparation
+from report import Row
+from timing import Work, ratio, take_turns
+
+from ddpmlib.audio import find_audio
+from ddpmlib.preparation import Preparation, prepare
+from ddpmlib.storage import data_folder
+
+SENTENCES, ROUNDS = 24, 5
+GOALS = {False: 5, True: 3}
+
+
+def ours(folder: Path, augment: bool) -> Work:
+    """`prepare` on one core, into an empty folder each time."""
+
+    def work() -> None:
+        with tempfile.TemporaryDirectory() as into:
+            prepare(folder, into, Preparation(augment=augment, validation_share=0), workers=1)
+
+    return work
+
+
+def theirs(folder: Path, augment: bool) -> Work:
+    """The plain loop of `contenders`."""
+
+    def work() -> None:
+        with tempfile.TemporaryDirectory() as into:
+            original_preparation(folder, Path(into), augment)
+
+    return work
+
+
+def measure() -> list[Row]:
+    """Without and with the original's twenty augmentations."""
+    # Before the processes start: one core means one thread of BLAS too, and no progress bars.
+    os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "TQDM_DISABLE": "1"}
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        minutes = _some_sentences(Path(folder))
+        for augment, goal in GOALS.items():
+            contenders = {"ours": (ours, folder, augment), "theirs": (theirs, folder, augment)}
+            contenders = {name: (made, Path(f), a) for name, (made, f, a) in contenders.items()}
+            turns = take_turns(contenders, ROUNDS)
+            mine, other = turns["ours"], turns["theirs"]
+            rows.append(
+                Row(
+                    work=f"preparation, {'21 copies' if augment else 'one copy'} of each recording",
+                    ours=minutes / mine.median,
+                    unit="minutes of audio a second of one core",
+                    beside="the original's way: a loop with librosa",
+                    theirs=minutes / other.median,
+                    ratio=ratio(other, mine),
+                    goal=goal,
+                )
+            )
+    return rows
+
+
+def _some_sentences(folder: Path) -> float:
+    """Sentences of the sample corpus as wav; returns their minutes."""
+    seconds = 0.0
+    for path in find_audio(data_folder() / "sample_corpus")[:SENTENCES]:
+        samples, rate = soundfile.read(path)
+        soundfile.write(folder / f"{path.stem}.wav", samples, rate)
+        seconds += len(samples) / rate
+    return seconds / 60
