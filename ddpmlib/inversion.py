@@ -8,7 +8,8 @@ from functools import lru_cache
 
 import numpy as np
 
-from ddpmlib.spectrogram import SpectrogramParams, mel_filters, window_gain
+from ddpmlib.mel import mel_filters, window_gain
+from ddpmlib.spectrogram import SpectrogramParams
 
 UPDATES = 100  # multiplicative, from a plain start; 30 sound duller, 300 hardly better
 LEARNED_UPDATES = 10  # from a learned start, which is nearly there

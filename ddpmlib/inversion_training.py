@@ -11,8 +11,9 @@ import torch
 
 from ddpmlib.ddpm import autocast, pick_device
 from ddpmlib.learned_inversion import LearnedInversion
+from ddpmlib.mel import mel_filters, window_gain
 from ddpmlib.recordings import load_recordings
-from ddpmlib.spectrogram import SpectrogramParams, decode, encode, mel_filters, window_gain
+from ddpmlib.spectrogram import SpectrogramParams, decode, encode
 from ddpmlib.storage import data_folder, make_folder
 
 FRAMES = 96  # of a training example

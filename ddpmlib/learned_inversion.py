@@ -12,7 +12,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from ddpmlib.spectrogram import SpectrogramParams, encode, mel_filters
+from ddpmlib.mel import mel_filters
+from ddpmlib.spectrogram import SpectrogramParams, encode
 from ddpmlib.storage import data_folder
 from ddpmlib.weights import load_weights, save_weights, unfit
 

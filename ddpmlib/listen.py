@@ -61,7 +61,8 @@ def waveform_stft_mel(samples: np.ndarray, params: SpectrogramParams, title: str
     import librosa
     import matplotlib.pyplot as plt
 
-    from ddpmlib.spectrogram import audio_to_image, window_gain
+    from ddpmlib.mel import window_gain
+    from ddpmlib.spectrogram import audio_to_image
 
     figure, (wave, stft, mel) = plt.subplots(1, 3, figsize=(15, 3), layout="tight")
     wave.plot(np.arange(len(samples)) / params.sample_rate, samples, linewidth=0.4)

@@ -7,7 +7,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -103,7 +103,7 @@ def _prepare_one(root: Path, into: Path, entry: Entry, preparation: Preparation)
     except Exception as error:  # whatever is wrong with one file, the batch goes on
         expected = isinstance(error, audio.AudioError)
         reason = str(error) if expected else f"{type(error).__name__}: {error}"
-        return Entry(**asdict(entry) | {"reason": reason, "final": expected})
+        return replace(entry, reason=reason, final=expected)
     facts = {"seconds": recording.seconds, "level_db": recording.level_db}
     facts |= {"clipped": recording.clipped, "output": _output_name(entry)}
     if preparation.join:
@@ -115,7 +115,7 @@ def _prepare_one(root: Path, into: Path, entry: Entry, preparation: Preparation)
         facts["pictures"] = len(array)
     with atomic_write(into / facts["output"]) as temporary:
         write_array(temporary, array.shape, [array])
-    return Entry(**asdict(entry) | facts)
+    return replace(entry, **facts)
 
 
 def _output_name(entry: Entry) -> str:

@@ -6,14 +6,9 @@ import pytest
 from cases import CORPUS, RATE, tone
 
 from ddpmlib.audio import clean, load_audio
+from ddpmlib.mel import audio_to_mel, window_gain
 from ddpmlib.preparation import AUGMENTATIONS
-from ddpmlib.spectrogram import (
-    DEFAULT,
-    GRIDS,
-    audio_to_image,
-    audio_to_mel,
-    window_gain,
-)
+from ddpmlib.spectrogram import DEFAULT, GRIDS, audio_to_image
 
 
 @pytest.mark.parametrize("name", ["default", "80 mels", "12 s"])

@@ -18,9 +18,10 @@ from ddpmlib.dataset import build
 from ddpmlib.inversion import mel_to_magnitude
 from ddpmlib.inversion_training import main, train_inversion
 from ddpmlib.learned_inversion import LearnedInversion, trained_for
+from ddpmlib.mel import audio_to_mel, mel_filters
 from ddpmlib.preparation import Preparation
 from ddpmlib.recordings import load_recordings, windows
-from ddpmlib.spectrogram import DEFAULT, SpectrogramParams, audio_to_mel, mel_filters
+from ddpmlib.spectrogram import DEFAULT, SpectrogramParams
 
 STEPS = 60  # of the training that is judged by what it learned
 SMALL = SpectrogramParams(sample_rate=8000, n_fft=256, hop_length=64, n_mels=16, fmax=4000)

@@ -9,6 +9,7 @@ from cases import CORPUS, RATE, loudest_hz, one_sentence, tone
 
 from ddpmlib.audio import clean, load_audio
 from ddpmlib.inversion import mel_to_magnitude
+from ddpmlib.mel import audio_to_mel, mel_filters
 from ddpmlib.spectrogram import (
     DEFAULT,
     GRIDS,
@@ -16,12 +17,10 @@ from ddpmlib.spectrogram import (
     REFERENCE_DB,
     SpectrogramParams,
     audio_to_image,
-    audio_to_mel,
     decode,
     encode,
     image_to_audio,
     load_png,
-    mel_filters,
     save_png,
 )
 

@@ -1,4 +1,4 @@
-"""`python tests/benchmarks [PART ...]` measures, prints and keeps the table; no PART: all but quality.
+"""`python tests/benchmarks [PART ...]` measures, and keeps the table. No PART: all but quality.
 
 Nothing else should run meanwhile.
 """

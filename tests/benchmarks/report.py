@@ -35,7 +35,10 @@ def keep(part: str, rows: list[Row]) -> None:
 def table(results: dict) -> str:
     """Markdown: a table for each part, under the machine and the day it was measured on."""
     lines = ["# Measured beside what a user would take instead", ""]
-    lines += ["Made by `make bench`. A ratio is the median over rounds in which all took turns.", ""]
+    lines += [
+        "Made by `make bench`. A ratio is the median over rounds in which all took turns.",
+        "",
+    ]
     for part, result in results.items():
         where = f"{result['date']}; {result['processor']}; {result['versions']}"
         lines += [f"## {part}", "", where, ""]

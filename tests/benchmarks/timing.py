@@ -1,4 +1,4 @@
-"""Fair timing: contenders take turns, each in a process of its own, and ratios are taken by turn."""
+"""Fair timing: contenders take turns, each in a process of its own; ratios are those of a round."""
 
 import multiprocessing
 import platform
