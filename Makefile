@@ -7,7 +7,7 @@ DEMO := data/runs/demo
 MINUTES ?= 6
 PAPERMILL := $(BIN)/papermill --kernel python3 --cwd notebooks --log-output --no-progress-bar
 
-.PHONY: demo test lab lint
+.PHONY: demo test lab lint bench
 
 demo: $(INSTALLED)  ## sample corpus -> spectrograms -> six minutes of training -> gibberish
 	mkdir -p $(DEMO)
@@ -28,6 +28,9 @@ lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/shellcheck vertex_workbench/startup.sh
+
+bench: $(INSTALLED)  ## beside what a user would take instead; an hour, and nothing else should run
+	$(BIN)/python tests/benchmarks
 
 # torch comes first: its exact version keeps pip from looking at any other build.
 $(INSTALLED): pyproject.toml constraints.txt

@@ -9,7 +9,8 @@ import torch
 from torch import nn
 
 from ddpmlib.audio import ENDINGS
-from ddpmlib.spectrogram import DEFAULT
+from ddpmlib.mel import window_gain
+from ddpmlib.spectrogram import DEFAULT, SpectrogramParams, decode
 
 USUAL = (128, 128, 256, 256, 512, 512)  # channels; diffusers' setting that is usual for audio
 
@@ -103,3 +104,18 @@ class Foreign(nn.Module):
 
 
 _DOWN, _UP = "DownBlock2D", "UpBlock2D"
+
+
+def librosa_inversion(image: np.ndarray, params: SpectrogramParams) -> np.ndarray:
+    """A picture to sound by librosa alone."""
+    import librosa
+
+    return librosa.feature.inverse.mel_to_audio(
+        decode(image, params) * window_gain(params) ** 2,
+        sr=params.sample_rate,
+        n_fft=params.n_fft,
+        hop_length=params.hop_length,
+        fmin=params.fmin,
+        fmax=params.fmax,
+        norm=None,
+    )

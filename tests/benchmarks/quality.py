@@ -1,0 +1,56 @@
+"""Quality for time: validation loss and speech after the same minutes of training."""
+
+import importlib.util
+import tempfile
+
+import numpy as np
+from contenders import SAME_SIZE, DenoisingConfig, DiffusersConfig
+from report import Row
+
+from ddpmlib.config import TrainConfig
+from ddpmlib.dataset import SpectrogramSet, open_splits
+from ddpmlib.judge import hear
+from ddpmlib.original import RECIPE, OriginalConfig
+from ddpmlib.run import read_metrics
+from ddpmlib.spectrogram import image_to_audio
+from ddpmlib.training import train
+from ddpmlib.unet import UNetConfig
+
+MINUTES, DATASET, SAMPLES, LOOKS = (5, 10, 20), "sample_corpus.npy", 8, 25
+NEVER = 10**6
+
+
+def measure() -> list[Row]:
+    """Each trains once for each number of minutes, so that each run is planned for its length."""
+    contenders = {
+        "ours": (UNetConfig(), {}),
+        "the original's recipe": (OriginalConfig(), RECIPE),
+        "diffusers, as usual": (DiffusersConfig(), {"batch_size": 4}),
+        "diffusers, same size": (SAME_SIZE, {}),
+    }
+    if importlib.util.find_spec("torchvision"):
+        contenders["denoising-diffusion-pytorch, same size"] = (DenoisingConfig(), {})
+    data, held_out = open_splits(DATASET)
+    rows = []
+    for minutes in MINUTES:
+        for name, (network, recipe) in contenders.items():
+            loss, share, steps = trained(network, recipe, minutes, data, held_out)
+            note = f"validation loss {loss:.3f} ({recipe.get('target', 'v')}), {steps} steps"
+            rows.append(Row(f"{name}, {minutes} minutes", share, "share of speech", note=note))
+    return rows
+
+
+def trained(
+    network, recipe: dict, minutes: float, data: SpectrogramSet, held_out: SpectrogramSet
+) -> tuple[float, float, int]:
+    """Validation loss, share of frames with speech, and steps of one training."""
+    config = TrainConfig(
+        epochs=NEVER, max_minutes=minutes, num_samples=0, sample_every=NEVER, **recipe
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        model = train(config, data, held_out, folder, network)
+        last = read_metrics(folder)[-1]
+    pictures = model.sample(SAMPLES, "dpmpp_2m", LOOKS, seed=1)
+    clips = [image_to_audio(picture, data.params) for picture in pictures]
+    share = np.mean([heard.speech_share for heard in hear(clips, data.params.sample_rate)])
+    return last["validation_loss"], float(share), last["step"]
