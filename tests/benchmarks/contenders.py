@@ -10,6 +10,7 @@ from torch import nn
 
 from ddpmlib.audio import ENDINGS
 from ddpmlib.mel import window_gain
+from ddpmlib.preparation import AUGMENTATIONS
 from ddpmlib.spectrogram import DEFAULT, SpectrogramParams, decode
 
 USUAL = (128, 128, 256, 256, 512, 512)  # channels; diffusers' setting that is usual for audio
@@ -26,15 +27,21 @@ def original_preparation(folder: Path, into: Path, augment: bool) -> int:
         sound, _ = librosa.load(path, sr=rate)
         copies = [sound]
         if augment:
-            for speed in np.linspace(0.95, 1.05, 10):
-                copies.append(librosa.effects.time_stretch(sound, rate=speed))
-            for steps in (-5, -4, -3, -2, -1, 1, 2, 3, 4, 5):
-                copies.append(librosa.effects.pitch_shift(sound, sr=rate, n_steps=steps))
+            copies += [vocoder(sound, **change) for change in AUGMENTATIONS.values()]
         for number, copy in enumerate(copies):
             mel = librosa.feature.melspectrogram(y=copy, sr=rate, **grid)
             decibels = librosa.power_to_db(mel, ref=np.max)
             np.save(into / f"{path.stem}_{number}.npy", (decibels + 80) / 80)
     return len(files)
+
+
+def vocoder(sound: np.ndarray, speed: float = 1.0, semitones: int = 0) -> np.ndarray:
+    """Another speed or pitch of a sound by librosa's phase vocoder."""
+    import librosa
+
+    if semitones:
+        return librosa.effects.pitch_shift(sound, sr=DEFAULT.sample_rate, n_steps=semitones)
+    return librosa.effects.time_stretch(sound, rate=speed)
 
 
 def full_scores(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:

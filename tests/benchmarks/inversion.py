@@ -3,30 +3,19 @@
 import numpy as np
 from contenders import librosa_inversion
 from report import Row
+from speech import RATE, sentences
 from timing import Work, ratio, take_turns
 
-from ddpmlib.audio import clean, find_audio, load_audio
 from ddpmlib.judge import hear
 from ddpmlib.spectrogram import DEFAULT, audio_to_image, image_to_audio
-from ddpmlib.storage import data_folder
 
 ROUNDS, CLIPS, GOAL = 3, 8, 10
 WAYS = {"ours": image_to_audio, "theirs": librosa_inversion}
 
 
 def pictures() -> list[np.ndarray]:
-    """One picture of each of some sentences: recorded ones where they are here."""
-    recorded = data_folder() / "corpora" / "asterisk-en"
-    folder = recorded if recorded.exists() else data_folder() / "sample_corpus"
-    found = []
-    for path in find_audio(folder):
-        sound = clean(load_audio(path, DEFAULT.sample_rate).samples, DEFAULT.sample_rate)
-        image = audio_to_image(sound, DEFAULT)
-        if image.shape[1] >= DEFAULT.n_frames:
-            found.append(image[:, : DEFAULT.n_frames])
-        if len(found) == CLIPS:
-            return found
-    raise SystemExit(f"{folder} has {len(found)} recordings as long as a picture; needed: {CLIPS}")
+    """Of some sentences."""
+    return [audio_to_image(sound, DEFAULT) for sound in sentences(CLIPS)]
 
 
 def invert(way: str) -> Work:
@@ -40,7 +29,7 @@ def measure() -> list[Row]:
     turns = take_turns({way: (invert, way) for way in WAYS}, ROUNDS)
     images, audio = pictures(), CLIPS * DEFAULT.seconds
     quality = {
-        way: np.mean([clip.dnsmos for clip in hear([f(i, DEFAULT) for i in images], 16_000)])
+        way: np.mean([clip.dnsmos for clip in hear([f(i, DEFAULT) for i in images], RATE)])
         for way, f in WAYS.items()
     }
     speed = {way: audio / turn.median for way, turn in turns.items()}

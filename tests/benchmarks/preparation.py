@@ -4,16 +4,20 @@ import os
 import tempfile
 from pathlib import Path
 
+import numpy as np
 import soundfile
-from contenders import original_preparation
+from contenders import original_preparation, vocoder
 from report import Row
+from speech import RATE, sentences
 from timing import Work, ratio, take_turns
 
 from ddpmlib.audio import find_audio
-from ddpmlib.preparation import Preparation, prepare
+from ddpmlib.judge import hear
+from ddpmlib.preparation import AUGMENTATIONS, Preparation, prepare
+from ddpmlib.spectrogram import DEFAULT, audio_to_image, image_to_audio
 from ddpmlib.storage import data_folder
 
-SENTENCES, ROUNDS = 24, 5
+SENTENCES, ROUNDS, CLIPS = 24, 5, 4
 GOALS = {False: 5, True: 3}
 
 
@@ -41,7 +45,7 @@ def measure() -> list[Row]:
     """Without and with the original's twenty augmentations."""
     # Before the processes start: one core means one thread of BLAS too, and no progress bars.
     os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "TQDM_DISABLE": "1"}
-    rows = []
+    rows = [quality()]
     with tempfile.TemporaryDirectory() as folder:
         minutes = _some_sentences(Path(folder))
         for augment, goal in GOALS.items():
@@ -61,6 +65,22 @@ def measure() -> list[Row]:
                 )
             )
     return rows
+
+
+def quality() -> Row:
+    """What is left of the sound of a copy: both kinds through the same grid and back."""
+    found = {"ours": [], "theirs": []}
+    for sound in sentences(CLIPS):
+        for change in AUGMENTATIONS.values():
+            copy = audio_to_image(vocoder(sound, **change), DEFAULT)
+            found["theirs"].append(image_to_audio(copy, DEFAULT))
+            copy = audio_to_image(sound, DEFAULT, **change)
+            found["ours"].append(image_to_audio(copy, DEFAULT))
+    ours, theirs = (
+        float(np.mean([heard.dnsmos for heard in hear(f, RATE)])) for f in found.values()
+    )
+    label = "quality of the 20 copies, through the grid and back"
+    return Row(label, ours, "DNSMOS", "librosa's phase vocoder", theirs)
 
 
 def _some_sentences(folder: Path) -> float:
