@@ -67,13 +67,18 @@ def audio_to_mel(
     Args:
         speed: times as fast at the same pitch: windows lie that much further apart.
         semitones: higher at the same speed: every bin counts as that much higher.
+
+    Raises:
+        ValueError: speed is not above 0.
     """
     from scipy.fft import rfft
 
+    if not speed > 0:
+        raise ValueError(f"speed is {speed}; it must be above 0")
     n_fft, hop = params.n_fft, params.hop_length * speed
     audio = np.pad(audio, (0, max(0, n_fft - len(audio))))  # at least a whole window
     windows = np.lib.stride_tricks.sliding_window_view(np.pad(audio, n_fft // 2), n_fft)
-    starts = np.arange(0, len(audio) + 1e-6, hop).round().astype(int)
+    starts = np.arange(0, len(windows) - 0.5, hop).round().astype(int)
     filters = _sparse_filters(params, semitones)
     mel = np.empty((params.n_mels, len(starts)), np.float32)
     for first in range(0, len(starts), AT_ONCE):

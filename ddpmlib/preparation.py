@@ -31,7 +31,7 @@ class Preparation:
     params: SpectrogramParams = DEFAULT
     overlap: float = 0.0  # share of a picture that the next one of a long recording repeats
     join: bool = False  # one recording after the other, so that short ones fill pictures
-    augment: bool = False  # 10 stretches and 10 pitch shifts of every training recording
+    augment: bool = False  # 10 other speeds and 10 other pitches of every training recording
     validation_share: float = 0.1  # of the recordings
     seed: int = 0  # of the split
 
@@ -132,9 +132,12 @@ def _images(recording, entry: Entry, preparation: Preparation) -> Iterator[np.nd
     params = preparation.params
     sound = audio.clean(recording.samples, params.sample_rate)
     yield audio_to_image(sound, params)
-    if preparation.augment and entry.split == "train":
-        for change in AUGMENTATIONS.values():
-            yield audio_to_image(sound, params, **change)
+    for change in _changes(preparation, entry.split):
+        yield audio_to_image(sound, params, **change)
+
+
+def _changes(preparation: Preparation, split: str) -> list[dict]:
+    return list(AUGMENTATIONS.values()) if preparation.augment and split == "train" else []
 
 
 def _held_out(hashes: list[str], preparation: Preparation) -> set[str]:
@@ -152,7 +155,7 @@ def _held_out(hashes: list[str], preparation: Preparation) -> set[str]:
 def _fingerprint(preparation: Preparation, split: str) -> str:
     shaping = preparation.params.to_dict() | {
         "cut": "joined" if preparation.join else preparation.overlap,
-        "augment": AUGMENTATIONS if preparation.augment and split == "train" else False,
+        "augment": _changes(preparation, split),
         "audio": [audio.MARGIN, audio.FADE, audio.TRIM_DB, audio.LEVEL_DB, audio.SILENT_DB],
         "reference": REFERENCE_DB,
     }

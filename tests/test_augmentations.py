@@ -1,5 +1,7 @@
 """The picture of a sound, and of the same sound at another speed or pitch."""
 
+from dataclasses import replace
+
 import librosa
 import numpy as np
 import pytest
@@ -20,6 +22,20 @@ def test_mel_power_is_that_of_librosa(name, samples):
     options |= {"sr": params.sample_rate, "n_mels": params.n_mels, "fmax": params.fmax}
     theirs = librosa.feature.melspectrogram(y=sound, **options) / window_gain(params) ** 2
     np.testing.assert_allclose(audio_to_mel(sound, params), theirs, atol=1e-5 * theirs.max())
+
+
+@pytest.mark.parametrize("n_fft", [1024, 1025])
+@pytest.mark.parametrize("samples", [2560, 2561, 2815])
+def test_there_are_as_many_frames_as_librosa_makes(n_fft, samples):
+    params = replace(DEFAULT, n_fft=n_fft)
+    theirs = librosa.stft(np.ones(samples, np.float32), n_fft=n_fft, hop_length=256).shape[1]
+    assert audio_to_mel(np.ones(samples, np.float32), params).shape[1] == theirs
+
+
+@pytest.mark.parametrize("speed", [0, -1.0, float("nan")])
+def test_a_speed_that_is_none_is_refused(speed):
+    with pytest.raises(ValueError, match=f"speed is {speed}; it must be above 0"):
+        audio_to_mel(np.ones(2560, np.float32), DEFAULT, speed=speed)
 
 
 def test_there_are_the_originals_twenty_augmentations():

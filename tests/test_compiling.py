@@ -21,6 +21,7 @@ def compiled(monkeypatch):
     backend.answer, backend.graphs = lambda graph: graph.forward, graphs
     monkeypatch.setattr("torch._inductor.compile_fx.compile_fx", backend)
     monkeypatch.setattr(processes, "COMPILES", ("cpu",))
+    monkeypatch.setattr("torch._dynamo.config.suppress_errors", False)  # undone at the end
     torch.compiler.reset()
     yield backend
     torch.compiler.reset()

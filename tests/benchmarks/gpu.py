@@ -5,6 +5,7 @@ what eight such GPUs would reach on paper.
 """
 
 import argparse
+import itertools
 import statistics
 import time
 from collections.abc import Callable
@@ -46,10 +47,13 @@ def limit(device: torch.device, size: int, steps: int) -> float:
 def step_seconds(
     device: torch.device, width: int, batch_size: int, compiled: bool, steps: int
 ) -> float:
-    """One training step, as the loop makes it."""
+    """One training step; pictures are there already, and nobody asks for the loss."""
     network = UNetConfig(width).build().to(device, memory_format=torch.channels_last)
     state = TrainState(DDPM(network), TrainConfig())
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats()
     if compiled:
+        torch.compiler.reset()  # else a second batch size is compiled for any size
         network.compile()
     return seconds(training_step(state, batch_size), device, steps)
 
@@ -71,24 +75,27 @@ def main(argv: list[str] | None = None) -> None:
     peak = limit(device, chosen.size, chosen.steps)
     name = torch.cuda.get_device_name() if device.type == "cuda" else device.type
     print(f"{name}, torch {torch.__version__}: {peak / 1e12:.3g} TFLOP/s in products of matrices\n")
-    print(
-        "| width | batch | compiled | ms a step | pictures a second | share of the limit |", end=""
-    )
-    print(f" {GPUS} GPUs on paper: {', '.join(LINKS)} |\n|{'---|' * 7}")
-    for width in chosen.widths:
-        for batch in chosen.batches:
-            for compiled in (False,) if chosen.no_compile else (False, True):
-                step = step_seconds(device, width, batch, compiled, chosen.steps)
-                share = 3 * gflop(width) * 1e9 * batch / step / peak
-                paper = [GPUS * batch / (step + ring_seconds(width, link)) for link in LINKS]
-                figures = f"{1000 * step:.2f} | {batch / step:.0f} | {share:.3f}"
-                on_paper = ", ".join(f"{rate:.0f}" for rate in paper)
-                print(f"| {width} | {batch} | {compiled} | {figures} | {on_paper} |", flush=True)
+    columns = ("width", "batch", "compiled", "ms a step", "pictures a second", "share of the limit")
+    columns += ("GB", *(f"{GPUS} GPUs on paper: {link}" for link in LINKS))
+    print(f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}")
+    kinds = (False,) if chosen.no_compile else (False, True)
+    for width, batch, compiled in itertools.product(chosen.widths, chosen.batches, kinds):
+        try:
+            step = step_seconds(device, width, batch, compiled, chosen.steps)
+        except torch.OutOfMemoryError:
+            print(f"| {width} | {batch} | {compiled} | out of memory |")
+            continue
+        share = 3 * gflop(width) * 1e9 * batch / step / peak
+        held = torch.cuda.max_memory_allocated() / 1e9 if device.type == "cuda" else 0
+        paper = [GPUS * batch / (step + ring_seconds(width, link)) for link in LINKS]
+        figures = [f"{1000 * step:.2f}", f"{batch / step:.0f}", f"{share:.3f}", f"{held:.2f}"]
+        cells = [width, batch, compiled, *figures, *(f"{rate:.0f}" for rate in paper)]
+        print(f"| {' | '.join(map(str, cells))} |", flush=True)
 
 
 def _wait(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize()
+    if device.type != "cpu":
+        getattr(torch, device.type).synchronize()
 
 
 if __name__ == "__main__":

@@ -15,8 +15,8 @@ class Row:
     """One figure beside what a user would take instead; a ratio above 1 is in our favour."""
 
     work: str
-    ours: float
-    unit: str
+    ours: float | None = None
+    unit: str = ""
     beside: str = ""
     theirs: float | None = None
     ratio: float | None = None  # median of the ratios of each round
@@ -47,6 +47,8 @@ def table(results: dict) -> str:
             cells = [row.work, f"{number(row.ours)} {row.unit}", row.beside, number(row.theirs)]
             cells += [number(row.ratio), number(row.goal)]
             lines.append(f"| {' | '.join(cells)} |")
+        if (FOLDER / f"{part}.png").exists():
+            lines += ["", f"![{part}]({part}.png)"]
         lines += [""] + [f"* {r['work']}: {r['note']}" for r in result["rows"] if r["note"]] + [""]
     return "\n".join(lines)
 

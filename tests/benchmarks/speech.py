@@ -3,21 +3,22 @@
 import numpy as np
 
 from ddpmlib.audio import clean, find_audio, load_audio
+from ddpmlib.recordings import load_recordings, windows
 from ddpmlib.spectrogram import DEFAULT
 from ddpmlib.storage import data_folder
 
+RECORDED, SYNTHETIC = "asterisk-en", "sample_corpus"
 RATE = DEFAULT.sample_rate
+SECONDS = (DEFAULT.n_frames - 1) * DEFAULT.hop_length / RATE
 
 
-def sentences(count: int) -> list[np.ndarray]:
-    """Cleaned sound of recordings that fill a picture, evenly chosen, cut to its length."""
-    recorded = data_folder() / "corpora" / "asterisk-en"
-    folder = recorded if recorded.exists() else data_folder() / "sample_corpus"
-    samples = (DEFAULT.n_frames - 1) * DEFAULT.hop_length
-    sounds = (clean(load_audio(path, RATE).samples, RATE) for path in find_audio(folder))
-    long = [sound[:samples] for sound in sounds if len(sound) >= samples]
-    if len(long) < count:
-        raise SystemExit(
-            f"{folder} has {len(long)} recordings that fill a picture; needed: {count}"
-        )
-    return [long[i] for i in np.linspace(0, len(long) - 1, count).astype(int)]
+def sentences(count: int) -> tuple[list[np.ndarray], str]:
+    """Sounds that fill a picture, and the name of their corpus. Recorded ones are held out: the
+    learned inversion never heard them."""
+    try:
+        _, held_out, _ = load_recordings([f"{RECORDED}.npy"])
+    except FileNotFoundError:
+        files = find_audio(data_folder() / SYNTHETIC)
+        sounds = [clean(load_audio(path, RATE).samples, RATE) for path in files[: 2 * count]]
+        return windows(np.concatenate(sounds), RATE, SECONDS, count), SYNTHETIC
+    return windows(held_out, RATE, SECONDS, count), f"{RECORDED}, held out"

@@ -1,16 +1,23 @@
 """Fair timing: contenders take turns, each in a process of its own; ratios are those of a round."""
 
+import contextlib
 import multiprocessing
+import os
 import platform
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from datetime import date
+from importlib.metadata import version
 from pathlib import Path
 
 Work = Callable[[], None]  # what one turn does; made once, in the contender's process
+PACKAGES = ("torch", "numpy", "scipy", "librosa", "diffusers")
+ONE_THREAD = {f"{library}_NUM_THREADS": "1" for library in ("OMP", "OPENBLAS", "MKL")}
+ONE_THREAD["VECLIB_MAXIMUM_THREADS"] = "1"  # macOS
 
 
 @dataclass
@@ -19,33 +26,54 @@ class Turns:
 
     seconds: list[float] = field(default_factory=list)  # of each turn
     gigabytes: float = 0.0  # most memory of its process, Python and libraries included
+    idle: float = 0.0  # the same before its first turn
 
     @property
     def median(self) -> float:
         return statistics.median(self.seconds)
 
 
-def take_turns(contenders: dict[str, tuple], rounds: int, warm_up: int = 1) -> dict[str, Turns]:
+def take_turns(
+    contenders: dict[str, tuple], rounds: int, warm_up: int = 1, one_core: bool = False
+) -> dict[str, Turns]:
     """Seconds of each contender, A B C A B C ..., so that a slow minute slows all of them.
 
     Args:
         contenders: name -> (function of a module, its arguments ...); the function is called once
             in a new process and returns the `Work` that is timed.
         warm_up: rounds that do not count.
+        one_core: every library gets one thread.
     """
     fresh = multiprocessing.get_context("spawn")
-    pools = {name: ProcessPoolExecutor(1, fresh, _make, made) for name, made in contenders.items()}
     turns = {name: Turns() for name in contenders}
-    try:
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(_environment(ONE_THREAD if one_core else {}))
+        pools = {}
+        for name, made in contenders.items():
+            pool = ProcessPoolExecutor(1, fresh, _make, made)
+            pools[name] = stack.enter_context(pool)
         for turn in range(warm_up + rounds):
             for name, pool in pools.items():
-                seconds, turns[name].gigabytes = pool.submit(_turn).result()
+                try:
+                    seconds, before, turns[name].gigabytes = pool.submit(_turn).result()
+                except BrokenProcessPool:
+                    raise SystemExit(f"{name} died; most often for want of memory") from None
+                turns[name].idle = turns[name].idle or before
                 if turn >= warm_up:
                     turns[name].seconds.append(seconds)
-    finally:
-        for pool in pools.values():
-            pool.shutdown()
     return turns
+
+
+@contextlib.contextmanager
+def _environment(changes: dict[str, str]) -> Iterator[None]:
+    """Of the processes that start meanwhile."""
+    before = dict(os.environ)
+    os.environ.update({"TQDM_DISABLE": "1"} | changes)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
 
 
 def ratio(other: Turns, ours: Turns) -> float:
@@ -56,20 +84,22 @@ def ratio(other: Turns, ours: Turns) -> float:
 
 def machine() -> dict[str, str]:
     """Where and with what: date, processor, versions."""
-    import librosa
     import torch
 
     model = platform.processor() or platform.machine()
     if (info := Path("/proc/cpuinfo")).exists():
         lines = info.read_text().splitlines()
         model = next((x.split(":")[1].strip() for x in lines if x.startswith("model name")), model)
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
     fast = "bfloat16" if torch.cpu._is_avx512_bf16_supported() else "float32"
     return {
         "date": str(date.today()),
         "processor": f"{multiprocessing.cpu_count()} cores, {model}, "
-        f"{torch.backends.cpu.get_cpu_capability()}, trains in {fast}",
-        "versions": f"Python {platform.python_version()}, torch {torch.__version__}, "
-        f"librosa {librosa.__version__}",
+        f"{torch.backends.cpu.get_cpu_capability()}, {memory:.0f} GB, trains in {fast}",
+        "versions": ", ".join(
+            [f"Python {platform.python_version()}"]
+            + [f"{package} {version(package)}" for package in PACKAGES]
+        ),
     }
 
 
@@ -80,9 +110,9 @@ def _make(function: Callable[..., Work], *arguments) -> None:
     _WORK.append(function(*arguments))
 
 
-def _turn() -> tuple[float, float]:
+def _turn() -> tuple[float, float, float]:
     from ddpmlib.cost import peak_gigabytes
 
-    start = time.perf_counter()
+    before, start = peak_gigabytes(), time.perf_counter()
     _WORK[0]()
-    return time.perf_counter() - start, peak_gigabytes()
+    return time.perf_counter() - start, before, peak_gigabytes()

@@ -1,14 +1,14 @@
 """Training: time and memory of a picture beside other networks, and the limit of the machine."""
 
-import importlib.util
-import math
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import torch
-from contenders import SAME_SIZE, DenoisingConfig, DiffusersConfig, full_scores
+from networks import Diffusers, full_scores, of_the_same_size
 from report import Row
 from timing import Turns, Work, ratio, take_turns
 
@@ -18,45 +18,51 @@ from ddpmlib.cost import training_step
 from ddpmlib.dataset import SpectrogramSet
 from ddpmlib.ddpm import DDPM, autocast
 from ddpmlib.original import OriginalConfig
+from ddpmlib.spectrogram import DEFAULT
 from ddpmlib.state import TrainState
 from ddpmlib.unet import UNetConfig
 
 ROUNDS = 5
 BATCHES = (1, 5, 16, 64)
+PICTURES = 320  # of the training whose wait for data is measured
 REFERENCE = 16  # our batch, beside which the large networks train one picture
+LARGE = {"original": "the original's network", "usual": "diffusers, as usual for audio"}
 GOALS = {"original": 600, "usual": 70, "same size": 5}
 SIZE, CHANNELS = 2048, 64  # of the matrices, and of the convolution
 GPUS, LINKS = 8, {"NVLink, 300 GB/s": 300e9, "network, 100 Gbit/s": 12.5e9}  # bytes a second
 
 
-def step(config, batch_size: int, full_attention: bool = False) -> Work:
+def step(
+    config, batch_size: int, full_attention: bool = False, image_size: tuple = DEFAULT.image_size
+) -> Work:
     """A training step, in the precision that is the faster here; the original's in its own."""
     if full_attention:
         torch.nn.functional.scaled_dot_product_attention = full_scores
     network = config.build().to(memory_format=torch.channels_last)
     precision = "float32" if full_attention else "auto"
-    model = DDPM(network, precision=precision)
+    params = replace(DEFAULT, n_mels=image_size[0], n_frames=image_size[1])
+    model = DDPM(network, params, precision=precision)
     return training_step(TrainState(model, TrainConfig()), batch_size)
 
 
-def matrix_product(operations: int) -> Work:
-    """Square matrices, as often as it takes."""
+def matrix_product(times: int) -> Work:
+    """Square matrices, MATRIX operations each time."""
     a = torch.randn(SIZE, SIZE)
-    times = math.ceil(operations / (2 * SIZE**3))
+    with autocast(a.device):
+        a = a.to((a @ a).dtype)  # once, not in every product
 
     def work() -> None:
-        with torch.no_grad(), autocast(a.device):
+        with torch.no_grad():
             for _ in range(times):
                 a @ a
 
     return work
 
 
-def convolution(operations: int) -> Work:
-    """A 3x3 convolution as in the middle of the network, forward."""
+def convolution(times: int) -> Work:
+    """A 3x3 convolution as in the middle of the network, forward, CONVOLUTION operations each."""
     x = torch.randn(16, CHANNELS, 32, 128).to(memory_format=torch.channels_last)
     conv = torch.nn.Conv2d(CHANNELS, CHANNELS, 3, padding=1).to(memory_format=torch.channels_last)
-    times = math.ceil(operations / (2 * 9 * CHANNELS**2 * x[:, 0].numel()))
 
     def work() -> None:
         with torch.no_grad(), autocast(x.device):
@@ -66,112 +72,117 @@ def convolution(operations: int) -> Work:
     return work
 
 
+LIMITS = {
+    "matrices": (matrix_product, 2 * SIZE**3),
+    "convolution": (convolution, 2 * 9 * CHANNELS**2 * 16 * 32 * 128),
+}
+
+
 def measure() -> list[Row]:
     """Beside the large networks, beside one of the same size, the limit, and the wait for data."""
     return [*beside_large_networks(), *beside_the_same_size(), waiting(), *averaging()]
 
 
 def beside_large_networks() -> list[Row]:
-    """One of their pictures, beside one of ours in a step of REFERENCE; and the machine's limit."""
-    operations = round(3 * gflop() * 1e9 * REFERENCE)
+    """One of their pictures, beside one of ours alone and in a step of REFERENCE; the limit."""
+    operations = 3 * gflop() * 1e9 * REFERENCE
+    times = {name: round(operations / each) for name, (_, each) in LIMITS.items()}
     turns = take_turns(
-        {
-            "ours": (step, UNetConfig(), REFERENCE),
-            "original": (step, OriginalConfig(), 1, True),
-            "usual": (step, DiffusersConfig(), 1),
-            "matrices": (matrix_product, operations),
-            "convolution": (convolution, operations),
-        },
+        {f"ours, batch {size}": (step, UNetConfig(), size) for size in (REFERENCE, 1)}
+        | {"original": (step, OriginalConfig(), 1, True), "usual": (step, Diffusers(), 1)}
+        | {name: (work, times[name]) for name, (work, _) in LIMITS.items()},
         ROUNDS,
     )
-    ours, rows = turns["ours"], []
-    for name, label in (("original", "the original's network"), ("usual", "diffusers, as usual")):
-        rows.append(
-            Row(
-                work=f"a training picture, ours in steps of {REFERENCE}",
-                ours=ours.median / REFERENCE,
-                unit="s",
-                beside=f"{label}, batch 1",
-                theirs=turns[name].median,
-                ratio=ratio(turns[name], ours) * REFERENCE,
-                goal=GOALS[name],
-                note=f"{ours.gigabytes:.2f} GB beside {turns[name].gigabytes:.2f} GB ({label})",
-            )
-        )
-    for name in ("matrices", "convolution"):
-        rows.append(
-            Row(
-                work=f"share of the machine's limit that training reaches: {name}",
-                ours=1 / ratio(ours, turns[name]),
-                unit="",
-                note=f"{operations / 1e9 / turns[name].median:.0f} GFLOP/s ({name})",
-            )
-        )
+    rows = []
+    for name, label in LARGE.items():
+        for size, goal in ((REFERENCE, GOALS[name]), (1, None)):
+            ours = turns[f"ours, batch {size}"]
+            share = ratio(turns[name], ours) * size
+            rows.append(row(size, ours, f"{label}, batch 1", turns[name], 1, share, goal))
+    ours = turns[f"ours, batch {REFERENCE}"]
+    for name, (_, each) in LIMITS.items():
+        done = times[name] * each
+        share = ratio(turns[name], ours) * operations / done
+        note = f"{done / 1e9 / turns[name].median:.0f} GFLOP/s here"
+        rows.append(Row(f"share of the limit that training reaches: {name}", share, "", note=note))
     return rows
 
 
 def beside_the_same_size() -> list[Row]:
-    """The same batch for all, each with about two million parameters."""
-    others = {"diffusers, same size": SAME_SIZE}
-    if importlib.util.find_spec("torchvision"):
-        others["denoising-diffusion-pytorch, same size"] = DenoisingConfig()
+    """The same batch for all, each with about two million parameters; the usual one where it
+    fits."""
+    others, missing = of_the_same_size()
     rows = []
-    for batch in BATCHES:
-        contenders = {name: (step, config, batch) for name, config in others.items()}
-        turns = take_turns({"ours": (step, UNetConfig(), batch)} | contenders, ROUNDS)
-        rows += [same_size_row(batch, turns["ours"], name, turns[name]) for name in others]
-    if len(others) == 1:
-        rows[-1].note += "; denoising-diffusion-pytorch: no torchvision fits this torch"
-    return rows
+    for size in BATCHES:
+        known = others | ({LARGE["usual"]: Diffusers()} if size == 5 else {})
+        contenders = {name: (step, config, size) for name, config in known.items()}
+        turns = take_turns({"ours": (step, UNetConfig(), size)} | contenders, ROUNDS)
+        for name in known:
+            goal = GOALS["same size"] if (name, size) == ("diffusers, same size", 16) else None
+            share = ratio(turns[name], turns["ours"])
+            rows.append(row(size, turns["ours"], name, turns[name], size, share, goal))
+    return rows + ([Row("training beside another library", note=missing)] if missing else [])
 
 
-def same_size_row(batch: int, ours: Turns, name: str, theirs: Turns) -> Row:
+def row(
+    size: int, ours: Turns, name: str, theirs: Turns, their_size: int, share: float, goal
+) -> Row:
+    """Pictures a second and memory of both."""
     return Row(
-        work=f"a training picture in steps of {batch}",
-        ours=ours.median / batch,
-        unit="s",
-        beside=name,
-        theirs=theirs.median / batch,
-        ratio=ratio(theirs, ours),
-        goal=GOALS["same size"] if batch == REFERENCE else None,
-        note=f"{ours.gigabytes:.2f} GB beside {theirs.gigabytes:.2f} GB ({name})",
+        work=f"training in steps of {size}",
+        ours=size / ours.median,
+        unit=f"pictures a second, {ours.gigabytes:.2f} GB",
+        beside=f"{name}, {theirs.gigabytes:.2f} GB",
+        theirs=their_size / theirs.median,
+        ratio=share,
+        goal=goal,
     )
 
 
 def waiting() -> Row:
-    """Share of a real training that its loop waits for pictures from the disk."""
-    waits, batches = [], training._Loop.batches
+    """Share of the steps of a real training that its loop waits for pictures.
 
-    def timed(loop):
-        left = batches(loop)
+    They lie in the memory of the system, as those of a corpus that fits do after an epoch.
+    """
+    waits, steps, loop = [], [], training._Loop
+    batches, step = loop.batches, loop.step
+
+    def timed_batches(self):
         start = time.perf_counter()
-        for batch in left:
+        for batch in batches(self):
             waits.append(time.perf_counter() - start)
             yield batch
             start = time.perf_counter()
 
-    training._Loop.batches = timed
-    with tempfile.TemporaryDirectory() as folder:
-        data = random_pictures(Path(folder) / "random.npy", 20 * REFERENCE)
-        config = TrainConfig(epochs=2, num_samples=0, name="waiting")
+    def timed_step(self, *batch):
         start = time.perf_counter()
+        loss = step(self, *batch)
+        steps.append(time.perf_counter() - start)
+        return loss
+
+    with (
+        mock.patch.object(loop, "batches", timed_batches),
+        mock.patch.object(loop, "step", timed_step),
+        tempfile.TemporaryDirectory() as folder,
+    ):
+        data = random_pictures(Path(folder) / "random.npy", PICTURES)
+        config = TrainConfig(epochs=2, num_samples=0, device="cpu")
         training.train(config, data, data, Path(folder) / "run")
-        share = sum(waits) / (time.perf_counter() - start)
-    training._Loop.batches = batches
-    return Row("share of a training that waits for data", share, "", note="goal: below 0.05")
+    share = sum(waits) / (sum(waits) + sum(steps))
+    return Row("share of training steps that waits for data", share, note="goal: below 0.05")
 
 
 def random_pictures(path: Path, count: int) -> SpectrogramSet:
     """Noise in the format of the original, which needs no description."""
-    values = np.random.default_rng(0).random((count, 1, 64, 256), np.float32)
+    values = np.random.default_rng(0).random((count, 1, *DEFAULT.image_size), np.float32)
     np.save(path, values.astype(np.float16))
-    return SpectrogramSet(path, None, DDPM(UNetConfig().build()).params)
+    return SpectrogramSet(path, None, DEFAULT)
 
 
 def averaging() -> list[Row]:
     """On paper: how long several GPUs take to average the gradients of a step."""
     work = f"averaging gradients on {GPUS} GPUs, on paper"
-    return [Row(f"{work}: {link}", 1000 * ring_seconds(32, link), "ms") for link in LINKS]
+    return [Row(f"{work}, {link}", 1000 * ring_seconds(32, link), "ms") for link in LINKS]
 
 
 def ring_seconds(width: int, link: str) -> float:
