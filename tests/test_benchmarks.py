@@ -89,7 +89,7 @@ def test_networks_of_the_same_size_are_of_the_same_size():
         sum(p.numel() for p in config.build().parameters())
         for config in (UNetConfig(), networks.SAME_SIZE)
     )
-    assert theirs == pytest.approx(ours, rel=0.02)
+    assert theirs == pytest.approx(ours, rel=0.04)
 
 
 @pytest.mark.parametrize("config", [UNetConfig(), networks.SAME_SIZE])

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+import torch._dynamo
 from tiny import checkpoint, fit, write_data
 
 from ddpmlib import processes, run
@@ -21,9 +22,9 @@ def compiled(monkeypatch):
     backend.answer, backend.graphs = lambda graph: graph.forward, graphs
     monkeypatch.setattr("torch._inductor.compile_fx.compile_fx", backend)
     monkeypatch.setattr(processes, "COMPILES", ("cpu",))
-    monkeypatch.setattr("torch._dynamo.config.suppress_errors", False)  # undone at the end
     torch.compiler.reset()
-    yield backend
+    with torch._dynamo.config.patch(suppress_errors=False):
+        yield backend
     torch.compiler.reset()
 
 

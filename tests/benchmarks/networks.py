@@ -70,7 +70,7 @@ class Foreign(nn.Module):
         return out if isinstance(out, torch.Tensor) else out.sample
 
 
-SAME_SIZE = Diffusers((32, 56, 112), 1, 2, 8)  # parameters of our default network, to 2 %
+SAME_SIZE = Diffusers((32, 56, 112), 1, 2, 8)  # parameters of our default network, to 4 %
 
 
 def of_the_same_size() -> tuple[dict[str, ForeignConfig], str]:

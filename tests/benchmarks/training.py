@@ -166,7 +166,7 @@ def waiting() -> Row:
         tempfile.TemporaryDirectory() as folder,
     ):
         data = random_pictures(Path(folder) / "random.npy", PICTURES)
-        config = TrainConfig(epochs=2, num_samples=0, device="cpu")
+        config = TrainConfig(epochs=2, batch_size=REFERENCE, num_samples=0, device="cpu")
         training.train(config, data, data, Path(folder) / "run")
     share = sum(waits) / (sum(waits) + sum(steps))
     return Row("share of training steps that waits for data", share, note="goal: below 0.05")
