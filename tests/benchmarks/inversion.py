@@ -9,7 +9,7 @@ from timing import Work, ratio, take_turns
 from ddpmlib.judge import hear
 from ddpmlib.spectrogram import DEFAULT, audio_to_image, image_to_audio
 
-ROUNDS, CLIPS, GOAL = 3, 8, 10
+ROUNDS, CLIPS, GOAL = 3, 4, 10
 WAYS = {"ours": image_to_audio, "theirs": librosa_inversion}
 
 
