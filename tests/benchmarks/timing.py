@@ -57,7 +57,7 @@ def take_turns(
                 try:
                     seconds, before, turns[name].gigabytes = pool.submit(_turn).result()
                 except BrokenProcessPool:
-                    raise SystemExit(f"{name} died: as said above, or of too little memory") from None
+                    raise SystemExit(f"{name} died, as said above or of want of memory") from None
                 turns[name].idle = turns[name].idle or before
                 if turn >= warm_up:
                     turns[name].seconds.append(seconds)
