@@ -160,7 +160,7 @@ def curve(ax, rows: list[dict], x: str, measure: str, label: str = "") -> None:
     at = [row[x] for row in rows]
     ax.errorbar(at, value, [value - low, high - value], marker="o", capsize=3, label=label)
     ax.set_xscale("log")
-    ax.set_xticks(at, [f"{tick:.3g}" for tick in at])
+    ax.set_xticks(at, [f"{tick:.4g}" for tick in at])
     ax.minorticks_off()
     ax.grid(alpha=0.3)
 
