@@ -168,8 +168,8 @@ prepare(*sys.argv[1:], Preparation(), workers=2)
 
 
 def test_ctrl_c_keeps_what_is_finished(again, folder, tmp_path):
-    write(folder / "00.wav", vowel(8))
-    for i in range(150):
+    write(folder / "00.wav", vowel(30))
+    for i in range(300):
         os.link(folder / "00.wav", folder / f"copy{i:03}.wav")
     out = tmp_path / "out"
     child = subprocess.Popen(
@@ -185,7 +185,7 @@ def test_ctrl_c_keeps_what_is_finished(again, folder, tmp_path):
     assert child.returncode != 0, errors
     assert b"KeyboardInterrupt" in errors
     finished = read_manifest(out)
-    assert 5 <= len(finished) < 162
+    assert 5 <= len(finished) < 312
     assert all(np.load(out / entry.output).shape[0] == entry.pictures for entry in finished)
     rest = again()
     assert set(rest) == {p.name for p in folder.iterdir()} - {entry.file for entry in finished}
