@@ -29,7 +29,7 @@ lint: $(INSTALLED)
 	$(BIN)/ruff format --check .
 	$(BIN)/shellcheck vertex_workbench/startup.sh
 
-bench: $(INSTALLED)  ## beside what a user would take instead; an hour, and nothing else should run
+bench: $(INSTALLED)  ## beside what a user would take instead; nothing else should run meanwhile
 	$(BIN)/python tests/benchmarks
 
 # torch comes first: its exact version keeps pip from looking at any other build.

@@ -41,24 +41,29 @@ def measure(image_size: tuple[int, int], network: UNetConfig, batch_size: int = 
     Raises:
         ValueError: image_size is not divisible; names sizes that are.
     """
-    from torch.utils.flop_counter import FlopCounterMode
-
     network.check_image_size(image_size)
     params = SpectrogramParams(n_mels=image_size[0], n_frames=image_size[1])
     unet = UNet(network).to(memory_format=torch.channels_last)
     state = TrainState(DDPM(unet, params), TrainConfig(image_size=image_size))
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        unet(torch.zeros(1, 1, *image_size), torch.zeros(1))
     step_seconds = _seconds(state, 1)
     gigabytes = peak_gigabytes()
     return Cost(
         parameters=sum(p.numel() for p in unet.parameters()),
-        gflop=counter.get_total_flops() / 1e9,
+        gflop=gflop(unet, image_size),
         step_seconds=step_seconds,
         picture_seconds=_seconds(state, batch_size) / batch_size,
         batch_size=batch_size,
         gigabytes=gigabytes,
     )
+
+
+def gflop(network: torch.nn.Module, image_size: tuple[int, int]) -> float:
+    """Billions of operations forward, for one picture."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        network(torch.zeros(1, 1, *image_size), torch.zeros(1))
+    return counter.get_total_flops() / 1e9
 
 
 def peak_gigabytes() -> float:

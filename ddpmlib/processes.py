@@ -22,7 +22,7 @@ from ddpmlib.storage import data_folder
 from ddpmlib.unet import UNetConfig
 
 # Devices for which the network is compiled when its training begins, which counts as training. On
-# a processor that took two minutes of two cores, a third of a whole `make demo`.
+# one busy core that took two minutes for a tiny network, a third of a whole `make demo`.
 COMPILES = ("cuda",)
 
 

@@ -11,11 +11,12 @@ import time
 from collections.abc import Callable
 
 import torch
-from training import GPUS, LINKS, gflop, ring_seconds
+from training import GPUS, LINKS, ring_seconds
 
 from ddpmlib.config import TrainConfig
-from ddpmlib.cost import training_step
+from ddpmlib.cost import gflop, training_step
 from ddpmlib.ddpm import DDPM, autocast, pick_device
+from ddpmlib.spectrogram import DEFAULT
 from ddpmlib.state import TrainState
 from ddpmlib.unet import UNetConfig
 
@@ -85,7 +86,7 @@ def main(argv: list[str] | None = None) -> None:
         except torch.OutOfMemoryError:
             print(f"| {width} | {batch} | {compiled} | out of memory |")
             continue
-        share = 3 * gflop(width) * 1e9 * batch / step / peak
+        share = 3 * gflop(UNetConfig(width).build(), DEFAULT.image_size) * 1e9 * batch / step / peak
         held = torch.cuda.max_memory_allocated() / 1e9 if device.type == "cuda" else 0
         paper = [GPUS * batch / (step + ring_seconds(width, link)) for link in LINKS]
         figures = [f"{1000 * step:.2f}", f"{batch / step:.0f}", f"{share:.3f}", f"{held:.2f}"]

@@ -14,7 +14,7 @@ from timing import Turns, Work, ratio, take_turns
 
 from ddpmlib import training
 from ddpmlib.config import TrainConfig
-from ddpmlib.cost import training_step
+from ddpmlib.cost import gflop, training_step
 from ddpmlib.dataset import SpectrogramSet
 from ddpmlib.ddpm import DDPM, autocast
 from ddpmlib.original import OriginalConfig
@@ -46,7 +46,7 @@ def step(
 
 
 def matrix_product(times: int) -> Work:
-    """Square matrices, MATRIX operations each time."""
+    """Square matrices."""
     a = torch.randn(SIZE, SIZE)
     with autocast(a.device):
         a = a.to((a @ a).dtype)  # once, not in every product
@@ -60,7 +60,7 @@ def matrix_product(times: int) -> Work:
 
 
 def convolution(times: int) -> Work:
-    """A 3x3 convolution as in the middle of the network, forward, CONVOLUTION operations each."""
+    """A 3x3 convolution as in the middle of the network, forward."""
     x = torch.randn(16, CHANNELS, 32, 128).to(memory_format=torch.channels_last)
     conv = torch.nn.Conv2d(CHANNELS, CHANNELS, 3, padding=1).to(memory_format=torch.channels_last)
 
@@ -72,7 +72,7 @@ def convolution(times: int) -> Work:
     return work
 
 
-LIMITS = {
+LIMITS = {  # and the operations of one time
     "matrices": (matrix_product, 2 * SIZE**3),
     "convolution": (convolution, 2 * 9 * CHANNELS**2 * 16 * 32 * 128),
 }
@@ -85,7 +85,7 @@ def measure() -> list[Row]:
 
 def beside_large_networks() -> list[Row]:
     """One of their pictures, beside one of ours alone and in a step of REFERENCE; the limit."""
-    operations = 3 * gflop() * 1e9 * REFERENCE
+    operations = 3 * gflop(UNetConfig().build(), DEFAULT.image_size) * 1e9 * REFERENCE
     times = {name: round(operations / each) for name, (_, each) in LIMITS.items()}
     turns = take_turns(
         {f"ours, batch {size}": (step, UNetConfig(), size) for size in (REFERENCE, 1)}
@@ -190,13 +190,3 @@ def ring_seconds(width: int, link: str) -> float:
     gradients, here without hiding it behind the backward pass."""
     size = 4 * sum(p.numel() for p in UNetConfig(width).build().parameters())
     return 2 * (GPUS - 1) / GPUS * size / LINKS[link]
-
-
-def gflop(width: int = 32) -> float:
-    """Forward, for one picture."""
-    from torch.utils.flop_counter import FlopCounterMode
-
-    network = UNetConfig(width).build()
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        network(torch.zeros(1, 1, 64, 256), torch.zeros(1))
-    return counter.get_total_flops() / 1e9
