@@ -1,60 +1,92 @@
-"""Quality for time: validation loss and speech after the same minutes of training."""
+"""Quality for time: validation loss and speech after the same minutes of training.
 
+Minutes of a machine that does nothing else: steps are timed in turns first, and each training goes
+by a clock that counts its steps. So they run side by side, and what else runs changes nothing.
+"""
+
+import multiprocessing
+import os
 import tempfile
+from concurrent.futures import ProcessPoolExecutor
+from unittest import mock
 
 import numpy as np
 from networks import Diffusers, of_the_same_size
 from report import Row
+from timing import ONE_THREAD, environment, take_turns
+from training import step
 
+from ddpmlib import training
 from ddpmlib.config import TrainConfig
-from ddpmlib.dataset import SpectrogramSet, build, open_splits
+from ddpmlib.dataset import build, open_splits
+from ddpmlib.ddpm import DDPM
 from ddpmlib.judge import hear
 from ddpmlib.original import RECIPE, OriginalConfig
 from ddpmlib.run import read_metrics
 from ddpmlib.spectrogram import image_to_audio
 from ddpmlib.storage import data_folder
-from ddpmlib.training import train
 from ddpmlib.unet import UNetConfig
 
-MINUTES, DATASET, SAMPLES, LOOKS = (5, 10, 20), "sample_corpus.npy", 8, 25
+MINUTES, ROUNDS, DATASET, SAMPLES, LOOKS = (5, 10, 20), 3, "sample_corpus.npy", 4, 15
 NEVER = 10**6
 
 
 def measure() -> list[Row]:
-    """Each trains once for each number of minutes, so that each run is planned for its length.
+    """Each is trained for the first minutes, then on to the next, as a user would raise
+    max_minutes.
 
     All but the original have our recipe: target, schedule, rate, average. The original has its own,
     with fused attention: without, it would make a step or two in five minutes.
     """
     others, missing = of_the_same_size()
-    contenders = {
-        "ours": (UNetConfig(), {}),
+    contenders = {  # the slowest first, so that no core is left with it at the end
         "the original's network and recipe": (OriginalConfig(), RECIPE),
         "diffusers, as usual for audio": (Diffusers(), {"batch_size": 4}),
     }
     contenders |= {name: (network, {}) for name, network in others.items()}
+    contenders["ours"] = (UNetConfig(), {})
     if not (data_folder() / "spectrograms" / DATASET).exists():
         build("sample_corpus", DATASET.removesuffix(".npy"))
-    data, held_out = open_splits(DATASET)
-    rows = []
-    for minutes in MINUTES:
-        for name, (network, recipe) in contenders.items():
-            loss, share, steps = trained(network, recipe, minutes, data, held_out)
-            note = f"validation loss {loss:.3f} ({recipe.get('target', 'v')}), {steps} steps"
-            rows.append(Row(f"{name}, {minutes} minutes", share, "share of speech", note=note))
+    turns = take_turns(
+        {
+            name: (step, network, recipe.get("batch_size", TrainConfig.batch_size))
+            for name, (network, recipe) in contenders.items()
+        },
+        ROUNDS,
+    )
+    fresh = multiprocessing.get_context("spawn")
+    with environment(ONE_THREAD), ProcessPoolExecutor(os.cpu_count(), fresh) as pool:
+        jobs = [
+            pool.submit(trained, name, *contender, turns[name].median)
+            for name, contender in contenders.items()
+        ]
+        rows = [row for job in jobs for row in job.result()]
     return rows + ([Row("quality for time of another library", note=missing)] if missing else [])
 
 
-def trained(
-    network, recipe: dict, minutes: float, data: SpectrogramSet, held_out: SpectrogramSet
-) -> tuple[float, float, int]:
-    """Validation loss, share of frames with speech, and steps of one training."""
-    limit = {"epochs": NEVER, "max_minutes": minutes, "num_samples": 0, "sample_every": NEVER}
-    config = TrainConfig(device="cpu", **limit | recipe)
-    with tempfile.TemporaryDirectory() as folder:
-        model = train(config, data, held_out, folder, network)
-        last = read_metrics(folder)[-1]
+def trained(name: str, network, recipe: dict, seconds: float) -> list[Row]:
+    """A row for each of MINUTES; a step takes `seconds` by the clock of this training."""
+    data, held_out = open_splits(DATASET)
+    rows = []
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        mock.patch.object(training._Loop, "elapsed", lambda loop: loop.state.step * seconds),
+    ):
+        for minutes in MINUTES:
+            limit = {"max_minutes": float(minutes), "epochs": NEVER, "sample_every": NEVER}
+            config = TrainConfig(device="cpu", num_samples=0, **limit | recipe)
+            model = training.train(config, data, held_out, folder, network)
+            last, (share, dnsmos) = read_metrics(folder)[-1], judged(model)
+            note = f"validation loss {last['validation_loss']:.3f} ({config.target}), DNSMOS "
+            note += f"{dnsmos:.2f}, {last['step']:.0f} steps of {config.batch_size}"
+            label = f"{name}, {minutes} minutes"
+            rows.append(Row(label, share, "of the frames are speech", note=note))
+    return rows
+
+
+def judged(model: DDPM) -> tuple[float, float]:
+    """Share of frames with speech, and DNSMOS, of a few samples."""
     pictures = model.sample(SAMPLES, "dpmpp_2m", LOOKS, seed=1)
-    clips = [image_to_audio(picture, data.params) for picture in pictures]
-    share = np.mean([heard.speech_share for heard in hear(clips, data.params.sample_rate)])
-    return last["validation_loss"], float(share), last["step"]
+    clips = [image_to_audio(picture, model.params) for picture in pictures]
+    heard = hear(clips, model.params.sample_rate)
+    return tuple(float(np.mean([getattr(h, n) for h in heard])) for n in ("speech_share", "dnsmos"))

@@ -47,7 +47,7 @@ def take_turns(
     fresh = multiprocessing.get_context("spawn")
     turns = {name: Turns() for name in contenders}
     with contextlib.ExitStack() as stack:
-        stack.enter_context(_environment(ONE_THREAD if one_core else {}))
+        stack.enter_context(environment(ONE_THREAD if one_core else {}))
         pools = {}
         for name, made in contenders.items():
             pool = ProcessPoolExecutor(1, fresh, _make, made)
@@ -65,7 +65,7 @@ def take_turns(
 
 
 @contextlib.contextmanager
-def _environment(changes: dict[str, str]) -> Iterator[None]:
+def environment(changes: dict[str, str]) -> Iterator[None]:
     """Of the processes that start meanwhile."""
     before = dict(os.environ)
     os.environ.update({"TQDM_DISABLE": "1"} | changes)
