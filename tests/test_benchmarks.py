@@ -6,6 +6,7 @@ import sys
 import time
 from pathlib import Path
 
+import librosa
 import numpy as np
 import pytest
 import torch
@@ -127,6 +128,18 @@ def test_a_library_that_cannot_be_imported_is_named(monkeypatch):
     found, missing = networks.of_the_same_size()
     assert list(found) == ["diffusers, same size"]
     assert "denoising-diffusion-pytorch cannot be imported here" in missing
+
+
+def test_librosas_inversion_is_given_what_librosa_would_have_made(monkeypatch):
+    given = []
+    monkeypatch.setattr(
+        "librosa.feature.inverse.mel_to_audio", lambda mel, **grid: given.append((mel, grid))
+    )
+    sound = vowel(1).astype(np.float32)
+    contenders.librosa_inversion(audio_to_image(sound, DEFAULT), DEFAULT)
+    [(mel, grid)] = given
+    theirs = librosa.feature.melspectrogram(y=sound, n_mels=DEFAULT.n_mels, **grid)
+    np.testing.assert_allclose(mel, theirs, rtol=0.01, atol=1e-4 * theirs.max())
 
 
 def test_librosas_inversion_has_the_level_of_the_sound():

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from ddpmlib.audio import ENDINGS
-from ddpmlib.mel import window_gain
+from ddpmlib.mel import mel_filters, window_gain
 from ddpmlib.preparation import AUGMENTATIONS
 from ddpmlib.spectrogram import DEFAULT, SpectrogramParams, decode
 
@@ -39,15 +39,13 @@ def vocoder(sound: np.ndarray, speed: float = 1.0, semitones: int = 0) -> np.nda
 
 
 def librosa_inversion(image: np.ndarray, params: SpectrogramParams) -> np.ndarray:
-    """A picture to sound by librosa alone."""
+    """A picture to sound by librosa alone, from what its own `melspectrogram` would have given: at
+    our scale, its tolerance is not reached in hours."""
     import librosa
 
-    return librosa.feature.inverse.mel_to_audio(
-        decode(image, params) * window_gain(params) ** 2,
-        sr=params.sample_rate,
-        n_fft=params.n_fft,
-        hop_length=params.hop_length,
-        fmin=params.fmin,
-        fmax=params.fmax,
-        norm=None,
-    )
+    grid = {"sr": params.sample_rate, "n_fft": params.n_fft}
+    grid |= {"fmin": params.fmin, "fmax": params.fmax}
+    slaney = librosa.filters.mel(n_mels=params.n_mels, **grid)
+    height = slaney.max(axis=1) / mel_filters(params).max(axis=1)
+    mel = decode(image, params) * window_gain(params) ** 2 * height[:, None]
+    return librosa.feature.inverse.mel_to_audio(mel, hop_length=params.hop_length, **grid)

@@ -9,26 +9,20 @@ from timing import Work, ratio, take_turns
 from ddpmlib.judge import hear
 from ddpmlib.spectrogram import DEFAULT, audio_to_image, image_to_audio
 
-ROUNDS, CLIPS, GOAL = 3, 4, 10
+ROUNDS, CLIPS, GOAL = 5, 8, 10
 WAYS = {"ours": image_to_audio, "theirs": librosa_inversion}
 
 
-def pictures() -> tuple[list[np.ndarray], str]:
-    """Of some sentences, and the name of their corpus."""
-    sounds, corpus = sentences(CLIPS)
-    return [audio_to_image(sound, DEFAULT) for sound in sounds], corpus
-
-
-def invert(way: str) -> Work:
+def invert(way: str, images: list[np.ndarray]) -> Work:
     """All pictures to sound."""
-    images, _ = pictures()
     return lambda: [WAYS[way](image, DEFAULT) for image in images]
 
 
 def measure() -> list[Row]:
     """Speed of both, and what DNSMOS gives them."""
-    turns = take_turns({way: (invert, way) for way in WAYS}, ROUNDS)
-    (images, corpus), audio = pictures(), CLIPS * DEFAULT.seconds
+    sounds, corpus = sentences(CLIPS)
+    images, audio = [audio_to_image(sound, DEFAULT) for sound in sounds], CLIPS * DEFAULT.seconds
+    turns = take_turns({way: (invert, way, images) for way in WAYS}, ROUNDS)
     quality = {
         way: np.mean([clip.dnsmos for clip in hear([f(i, DEFAULT) for i in images], RATE)])
         for way, f in WAYS.items()

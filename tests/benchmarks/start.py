@@ -9,14 +9,14 @@ from pathlib import Path
 
 from report import Row
 
-ROUNDS, GOAL = 3, 20
+ROUNDS, IMPORTS, GOAL = 3, 15, 20
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 NOTEBOOK = "04_sample_and_listen.ipynb"
 
 
 def measure() -> list[Row]:
     """Seconds; each import in a new interpreter, beside one that imports nothing."""
-    pairs = [(interpreter("pass"), interpreter("import ddpmlib")) for _ in range(ROUNDS)]
+    pairs = [(interpreter("pass"), interpreter("import ddpmlib")) for _ in range(IMPORTS)]
     importing = statistics.median(ours - nothing for nothing, ours in pairs)
     sound = statistics.median(first_sound() for _ in range(ROUNDS))
     note = f"goal: {GOAL} s; kernel, imports and the shipped weights included"
