@@ -106,3 +106,4 @@ class Progress:
     loss: float  # of this step
     metrics: dict | None = None  # the row of metrics.csv just written
     samples: tuple[Path, ...] = ()  # PNG and wav files just written
+    epoch_share: float = 0.0  # of the epoch, 0...1

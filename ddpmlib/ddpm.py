@@ -53,6 +53,7 @@ class DDPM:
         batch_size: int = 16,
         seconds: float | None = None,
         guidance: float = GUIDANCE,
+        noise: torch.Tensor | None = None,
         **options,
     ) -> np.ndarray:
         """Invent pictures.
@@ -68,27 +69,30 @@ class DDPM:
             seconds: length of each, by default that of the pictures learned from. Longer ones are
                 stitched (`ddpmlib.stitching`), shorter ones cut off.
             guidance: see `guided`.
+            noise: what to begin with, instead of `noise(count, seed, seconds)`.
             options: passed to the sampler, such as eta for "ddim".
 
         Returns:
             (count, 1, n_mels, frames) float32 in [-1, 1].
 
         Raises:
-            ValueError: unknown sampler; steps, count or seconds out of range.
+            ValueError: unknown sampler; steps, count or seconds out of range; noise of another
+                shape.
         """
         if sampler not in diffusion.SAMPLERS:
             raise ValueError(f"sampler is {sampler!r}; needed: {', '.join(diffusion.SAMPLERS)}")
         if count < 1:
             raise ValueError(f"count is {count}; needed: at least 1")
-        frames = self.params.n_frames if seconds is None else self.params.frames_in(seconds)
-        width = max(frames, self.params.n_frames)
+        generator = torch.Generator().manual_seed(seed)
+        drawn = self._draw(count, seconds, generator)
+        noise = drawn if noise is None else noise
+        if noise.shape != drawn.shape:
+            raise ValueError(f"noise is {tuple(noise.shape)}; needed: {tuple(drawn.shape)}")
         model = self.guided(guidance)
-        if width > self.params.n_frames:
+        if noise.shape[-1] > self.params.n_frames:
             model = over_windows(model, self.params.n_frames, batch_size)
         timesteps = diffusion.sampling_timesteps(self.noise_steps, steps)
-        generator = torch.Generator().manual_seed(seed)
-        shape = (1, 1, self.params.n_mels, width)
-        noise = torch.cat([torch.randn(shape, generator=generator) for _ in range(count)])
+        frames = self.params.n_frames if seconds is None else self.params.frames_in(seconds)
         device = next(self.network.parameters()).device
         pictures = []
         for x_t in noise.split(batch_size):
@@ -104,6 +108,16 @@ class DDPM:
             )
             pictures.append(x_0[..., :frames].cpu())
         return torch.cat(pictures).numpy()
+
+    def noise(self, count: int, seed: int = 0, seconds: float | None = None) -> torch.Tensor:
+        """What `sample` begins with: standard normal (count, 1, n_mels, frames), one picture after
+        the other; never narrower than a picture learned from."""
+        return self._draw(count, seconds, torch.Generator().manual_seed(seed))
+
+    def _draw(self, count: int, seconds: float | None, generator: torch.Generator) -> torch.Tensor:
+        frames = self.params.n_frames if seconds is None else self.params.frames_in(seconds)
+        shape = (1, 1, self.params.n_mels, max(frames, self.params.n_frames))
+        return torch.cat([torch.randn(shape, generator=generator) for _ in range(count)])
 
     def guided(self, guidance: float) -> diffusion.Model:
         """What the network predicts, led away from what the guide does: guide + g (own - guide).

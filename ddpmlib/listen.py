@@ -1,27 +1,22 @@
-"""Looking and listening in a notebook: pictures in seconds and Hz, players, training as it goes."""
+"""Looking and listening in a notebook: pictures in seconds and Hz, players, curves.
+
+What answers to clicks lies in `browser`, `dashboard`, `studio` and `booth`.
+"""
 
 import html
-import io
-import time
 from collections.abc import Sequence
 
 import numpy as np
 
-from ddpmlib.config import Progress
+from ddpmlib.cards import COLORS, gain, mel_ticks, player
 from ddpmlib.measures import Estimate
-from ddpmlib.spectrogram import SpectrogramParams, load_png
+from ddpmlib.spectrogram import SpectrogramParams
 
-COLORS = "magma"  # even steps of brightness, also in grey print and for colour-blind eyes
-PEAK = 0.9  # of the loudest sample of players that are matched in level
-HEARTBEAT = 55.0  # seconds between printed lines; papermill saves only when something is printed
-REDRAW = 10.0  # seconds between drawings of the live plot
-TICKS = (250, 1000, 2000, 4000, 8000, 16000)  # Hz, far enough apart for a small panel
+VIEWS_SPAN = (0.075, 0.985)  # where in the width of `waveform_stft_mel` its seconds begin and end
 
 
 def show_picture(ax, picture: np.ndarray, params: SpectrogramParams, title: str = "") -> None:
     """Draw (n_mels, frames) or (1, n_mels, frames) in [-1, 1]; axes in seconds and Hz."""
-    import librosa
-
     picture = np.asarray(picture, np.float32).reshape(np.shape(picture)[-2:])
     seconds = picture.shape[1] * params.hop_length / params.sample_rate
     ax.imshow(
@@ -33,9 +28,7 @@ def show_picture(ax, picture: np.ndarray, params: SpectrogramParams, title: str 
         vmax=1,
         extent=(0, seconds, 0, params.n_mels),
     )
-    bands = librosa.mel_frequencies(params.n_mels + 2, fmin=params.fmin, fmax=params.fmax)
-    ticks = [hz for hz in TICKS if params.fmin < hz <= params.fmax]
-    ax.set_yticks(np.interp(ticks, bands[1:-1], np.arange(params.n_mels) + 0.5), ticks)
+    ax.set_yticks(*mel_ticks(params))
     ax.set(xlabel="seconds", ylabel="Hz", title=title)
 
 
@@ -57,23 +50,27 @@ def picture_wall(pictures, params: SpectrogramParams, titles=(), columns: int = 
 
 
 def waveform_stft_mel(samples: np.ndarray, params: SpectrogramParams, title: str = ""):
-    """A figure of three views of one sound: waveform, linear STFT, and the picture on the grid."""
+    """A figure of three views of one sound over the same seconds: waveform, linear STFT, and the
+    picture on the grid."""
     import librosa
-    import matplotlib.pyplot as plt
+    from matplotlib.figure import Figure
 
     from ddpmlib.mel import window_gain
     from ddpmlib.spectrogram import audio_to_image
 
-    figure, (wave, stft, mel) = plt.subplots(1, 3, figsize=(15, 3), layout="tight")
+    figure = Figure(figsize=(10, 5))
+    wave, stft, mel = figure.subplots(3, 1, sharex=True)
+    figure.subplots_adjust(*VIEWS_SPAN[:1], 0.09, *VIEWS_SPAN[1:], 0.95, hspace=0.3)
     wave.plot(np.arange(len(samples)) / params.sample_rate, samples, linewidth=0.4)
-    wave.set(xlabel="seconds", ylabel="amplitude", title=f"{title}: waveform")
+    wave.set(ylabel="amplitude", title=f"{title}: waveform")
     magnitude = np.abs(librosa.stft(samples, n_fft=params.n_fft, hop_length=params.hop_length))
     db = 20 * np.log10(np.maximum(magnitude / window_gain(params), 1e-10))
     extent = (0, len(samples) / params.sample_rate, 0, params.sample_rate / 2)
     looks = {"origin": "lower", "aspect": "auto", "cmap": COLORS, "vmin": -90, "vmax": -10}
     stft.imshow(db, extent=extent, **looks)
-    stft.set(xlabel="seconds", ylabel="Hz", title=f"STFT, {magnitude.shape[0]} bins")
+    stft.set(ylabel="Hz", title=f"STFT, {magnitude.shape[0]} bins")
     show_picture(mel, audio_to_image(samples, params), params, f"mel, {params.n_mels} bands")
+    mel.set_xlim(0, len(samples) / params.sample_rate)
     return figure
 
 
@@ -87,9 +84,9 @@ def players(sounds: dict[str, np.ndarray], sample_rate: int):
     """
     from IPython.display import HTML
 
-    gain = _gain(sounds)
+    level = gain(sounds.values())
     rows = [
-        (html.escape(label), _player(label, samples * gain, sample_rate))
+        (html.escape(label), player(label, samples * level, sample_rate))
         for label, samples in sounds.items()
     ]
     return HTML(_table(rows))
@@ -108,12 +105,12 @@ def judge_table(
     """
     from IPython.display import HTML
 
-    gain = _gain(sounds)
+    level = gain(sounds.values())
     lines = [("", *(f"<b>{html.escape(title)}</b>" for title in (*columns.values(), "listen")))]
     for row in rows:
         name = row["row"]
         cells = [html.escape(name), *(_interval(row.get(measure)) for measure in columns)]
-        cells.append(_player(name, sounds[name] * gain, sample_rate) if name in sounds else "")
+        cells.append(player(name, sounds[name] * level, sample_rate) if name in sounds else "")
         lines.append(cells)
     return HTML(_table(lines))
 
@@ -133,23 +130,6 @@ def _interval(measure: list[float] | None) -> str:
     return f'{value}<br><small style="white-space: nowrap">{rest[1]}</small>'
 
 
-def _gain(sounds: dict[str, np.ndarray]) -> float:
-    peak = max((np.abs(samples).max() for samples in sounds.values()), default=0)
-    return PEAK / max(peak, 1e-9)
-
-
-def _player(label: str, samples: np.ndarray, sample_rate: int) -> str:
-    import soundfile
-    from IPython.display import Audio
-
-    flac = io.BytesIO()  # half the size of wav, and every browser plays it
-    soundfile.write(flac, samples, sample_rate, format="FLAC")
-    audio = Audio(data=flac.getvalue())
-    audio.mimetype = "audio/flac"
-    label = html.escape(label)
-    return audio._repr_html_().replace("<audio ", f'<audio aria-label="{label}" ')
-
-
 def curve(ax, rows: list[dict], x: str, measure: str, label: str = "") -> None:
     """Draw a measure of rows of `ddpmlib.answer` over another value of theirs, with intervals
     where they were kept.
@@ -165,11 +145,19 @@ def curve(ax, rows: list[dict], x: str, measure: str, label: str = "") -> None:
     ax.grid(alpha=0.3)
 
 
-def loss_curves(rows: list[dict]):
-    """A figure of training and validation loss over minutes, from rows of metrics.csv."""
-    import matplotlib.pyplot as plt
+def loss_curves(rows: list[dict], steps: Sequence[tuple[float, float]] = ()):
+    """A figure of training and validation loss over minutes.
 
-    figure, ax = plt.subplots(figsize=(8, 3), layout="tight")
+    Args:
+        rows: of metrics.csv.
+        steps: minutes and smoothed loss of single steps.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 3), layout="tight")
+    ax = figure.subplots()
+    if len(steps):
+        ax.plot(*np.transpose(steps), color="tab:gray", linewidth=0.8, label="steps, smoothed")
     minutes = [row["minutes"] for row in rows]
     for name, style in (("train_loss", "-"), ("validation_loss", "--")):
         values = [np.nan if row[name] is None else row[name] for row in rows]
@@ -178,58 +166,3 @@ def loss_curves(rows: list[dict]):
     ax.grid(alpha=0.3, which="both")
     ax.legend()
     return figure
-
-
-class TrainingLines:
-    """Callback of `train`: a printed line at least once a minute."""
-
-    def __init__(self):
-        self.printed = -np.inf
-
-    def __call__(self, progress: Progress) -> None:
-        if progress.share >= 1 or time.monotonic() - self.printed > HEARTBEAT:
-            self.printed = time.monotonic()
-            print(progress_line(progress), flush=True)
-
-
-class TrainingView(TrainingLines):
-    """Callback of `train`: loss and newest samples too, redrawn as they come."""
-
-    def __init__(self, params: SpectrogramParams, rows: list[dict] = ()):
-        super().__init__()
-        self.params = params
-        self.rows = list(rows)  # epochs of a run that is resumed
-        self.handles = {}
-        self.drawn = -np.inf
-
-    def __call__(self, progress: Progress) -> None:
-        last = progress.share >= 1
-        if progress.metrics:
-            self.rows.append(progress.metrics)
-            if last or time.monotonic() - self.drawn > REDRAW:
-                self._show("loss", loss_curves(self.rows))
-                self.drawn = time.monotonic()
-        if progress.samples:
-            pictures = [load_png(path) for path in progress.samples[::2]]
-            titles = [f"epoch {progress.epoch}"]
-            self._show("samples", picture_wall(pictures, self.params, titles))
-        super().__call__(progress)
-
-    def _show(self, name: str, figure) -> None:
-        import matplotlib.pyplot as plt
-        from IPython.display import display
-
-        if name in self.handles:
-            self.handles[name].update(figure)
-        else:
-            self.handles[name] = display(figure, display_id=True)
-        plt.close(figure)
-
-
-def progress_line(progress: Progress) -> str:
-    """One line about a running training."""
-    left = progress.minutes * (1 / max(progress.share, 1e-3) - 1)
-    return (
-        f"{progress.minutes:5.1f} min, about {left:.1f} left; epoch {progress.epoch}, "
-        f"step {progress.step}, loss {progress.loss:.4f}"
-    )

@@ -67,7 +67,7 @@ def prepare(
         OSError: an array cannot be written (no space, no permission).
     """
     from joblib import Parallel, delayed
-    from tqdm.auto import tqdm
+    from tqdm import tqdm
 
     root = audio.fetch(folder)
     files = audio.find_audio(root)

@@ -95,7 +95,7 @@ def _train_fork(config: TrainConfig, network: UNetConfig, resume: bool) -> None:
 def _train(config: TrainConfig, network: UNetConfig | None, resume: bool) -> None:
     from accelerate import PartialState
 
-    from ddpmlib.listen import TrainingLines
+    from ddpmlib.progress import TrainingLines
     from ddpmlib.training import train
 
     # One process of each machine downloads what comes from a bucket; the others find it there.

@@ -47,6 +47,33 @@ def load_recordings(
     return train, held_out, grids[datasets[0]]
 
 
+def held_out_files(dataset: str) -> list[Path]:
+    """The recordings that were kept for validation, or all where none was.
+
+    Args:
+        dataset: name in `data/spectrograms/`.
+
+    Raises:
+        FileNotFoundError: the data set, or the folder of recordings that it was made from.
+    """
+    described = fetch(Path("spectrograms", dataset).with_suffix(".json"))
+    description = json.loads(described.read_text("utf-8"))
+    folder = fetch(description["folder"])
+    files = [file for file in description["files"] if file["split"] == "validation"]
+    return [folder / file["file"] for file in files or description["files"]]
+
+
+def pieces(files: Sequence[Path], params: SpectrogramParams, count: int) -> list[np.ndarray]:
+    """At most `count` pieces of cleaned speech as long as a picture, from recordings end to end."""
+    rate = params.sample_rate
+    wanted, sounds = (params.n_frames - 1) * params.hop_length, [np.zeros(0, np.float32)]
+    for path in files:
+        if sum(map(len, sounds)) >= count * wanted:
+            break
+        sounds.append(_load(path, rate))
+    return windows(np.concatenate(sounds), rate, wanted / rate, count)
+
+
 def windows(sound: np.ndarray, sample_rate: int, seconds: float, count: int) -> list[np.ndarray]:
     """The first `count` pieces of that length, one after the other; a rest is left out."""
     size = round(seconds * sample_rate)

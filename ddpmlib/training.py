@@ -228,7 +228,8 @@ class _Loop:
             state = self.state
             epoch = outcome["metrics"]["epoch"] if outcome else state.epoch + 1
             args = (self.config, epoch, state.step, self.share(), state.seconds / 60, loss)
-            self.callback(Progress(*args, **outcome))
+            done = 1.0 if outcome else state.batch / self.steps_per_epoch
+            self.callback(Progress(*args, **outcome, epoch_share=done))
 
     def elapsed(self) -> float:
         """Seconds of training by the main process' clock."""

@@ -13,8 +13,8 @@ import numpy as np
 from ddpmlib.config import Progress, TrainConfig
 from ddpmlib.dataset import SpectrogramSet
 from ddpmlib.ddpm import WEIGHTS
-from ddpmlib.listen import TrainingLines
 from ddpmlib.original import RECIPE, OriginalConfig
+from ddpmlib.progress import TrainingLines
 from ddpmlib.run import read_metrics
 from ddpmlib.storage import data_folder, make_folder
 from ddpmlib.training import train

@@ -20,7 +20,7 @@ from ddpmlib.inversion_training import main, train_inversion
 from ddpmlib.learned_inversion import LearnedInversion, trained_for
 from ddpmlib.mel import audio_to_mel, mel_filters
 from ddpmlib.preparation import Preparation
-from ddpmlib.recordings import load_recordings, windows
+from ddpmlib.recordings import held_out_files, load_recordings, pieces, windows
 from ddpmlib.spectrogram import DEFAULT, SpectrogramParams
 
 STEPS = 60  # of the training that is judged by what it learned
@@ -80,6 +80,21 @@ def test_only_the_training_split_is_heard(workbook):
     assert is_noise(validation)
     assert not is_noise(train)
     assert len(train) > 4 * len(validation) * 0.8
+
+
+def test_pieces_are_as_long_as_a_picture_and_come_from_held_out_recordings(workbook):
+    files = held_out_files("voice.npy")
+    assert len(files) == 2
+    assert all(path.exists() for path in files)
+    narrow = replace(SMALL, n_frames=65)  # 64 hops of 8 ms: 0.512 s
+    found = pieces(files, narrow, 5)
+    assert [len(piece) for piece in found] == [4096] * 5
+    assert len(pieces(files, narrow, 100)) == 7, "what there is in four seconds, trimmed"
+
+
+def test_without_held_out_recordings_pieces_come_from_all(workbook):
+    build("corpora/voice", "all", Preparation(SMALL, validation_share=0), workers=1)
+    assert len(held_out_files("all.npy")) == 10
 
 
 def noise(seconds: float) -> np.ndarray:

@@ -26,6 +26,13 @@ def execute(workbook, notebook, /, **parameters):
     )
 
 
+def widgets_in(notebook) -> list[dict]:
+    """Outputs that would be lost without the kernel that made them."""
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", ())]
+    kind = "application/vnd.jupyter.widget-view+json"
+    return [output for output in outputs if kind in output.get("data", ())]
+
+
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_structure(path):
     notebook = nbformat.read(path, as_version=4)
@@ -47,7 +54,8 @@ def test_01_runs_and_keeps_its_promise(workbook):
     executed = execute(workbook, "01_explore_audio.ipynb", clips=1)
     assert "Kept its promise" in executed.cells[-1].outputs[0].text
     html = [o for c in executed.cells for o in c.get("outputs", ()) if "data" in o]
-    assert sum("<audio" in o["data"].get("text/html", "") for o in html) == 5
+    assert sum("<audio" in o["data"].get("text/html", "") for o in html) == 6
+    assert not widgets_in(executed)
 
 
 def test_05_shows_the_kept_answer(workbook):
@@ -56,6 +64,7 @@ def test_05_shows_the_kept_answer(workbook):
     data = [o["data"] for c in executed.cells for o in c.get("outputs", ()) if "data" in o]
     assert sum(d.get("text/html", "").count("<audio") for d in data) >= 11
     assert sum("image/png" in d for d in data) == 4
+    assert not widgets_in(executed)
 
 
 def test_01_names_what_is_wrong_with_a_folder(workbook):

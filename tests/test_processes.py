@@ -79,10 +79,10 @@ def test_an_interrupt_from_a_notebook_saves_the_step_in_the_middle_of_an_epoch(t
     new_workbook(tmp_path)
     write_data(tmp_path / "data" / "spectrograms", pictures=40_000)
     code = """
-from ddpmlib import listen, processes
+from ddpmlib import processes, progress
 os.chdir(folder)
 os.setpgid(0, 0)  # like a kernel, which is interrupted with all its children
-listen.HEARTBEAT = -1
+progress.HEARTBEAT = -1
 processes.launch(2, tiny_config(name="two"), NETWORK, True)
 """
     process = start(tmp_path, code)

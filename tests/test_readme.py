@@ -77,6 +77,10 @@ def test_demo_leaves_what_the_readme_says(workbook):
         notebook = json.loads((demo / f"{name}.ipynb").read_text("utf-8"))
         code = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
         assert all(cell["execution_count"] for cell in code), f"{name} was not run to its end"
+        outputs = [output for cell in code for output in cell["outputs"]]
+        lost = "application/vnd.jupyter.widget-view+json"
+        assert not any(lost in output.get("data", ()) for output in outputs), name
+        assert (demo / f"{name}.ipynb").stat().st_size < 6e6, "a few megabytes of output"
     assert (demo / "04_sample_and_listen.html").read_text("utf-8").count("<audio") >= 16
 
 

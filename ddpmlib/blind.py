@@ -1,0 +1,186 @@
+"""A blind listening test: trials in random order, answers in a table, a summary with intervals."""
+
+import csv
+import re
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+import numpy as np
+
+from ddpmlib.audio import clean
+from ddpmlib.cards import gain
+from ddpmlib.measures import Estimate
+from ddpmlib.storage import atomic_write, make_folder
+
+SPEECH, NATURAL, PREFERENCE = "speech or not", "natural, 1 to 5", "which sounds more natural"
+QUESTIONS = {  # question -> possible answers, as they are written down
+    SPEECH: {"speech": 1, "not speech": 0},
+    NATURAL: {"1 bad": 1, "2 poor": 2, "3 fair": 3, "4 good": 4, "5 excellent": 5},
+    PREFERENCE: {"the first": 1, "the second": 0},
+}
+LISTENERS = 3  # from so many on, an interval is over listeners, not over answers
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What is heard at once: a clip, or two of them."""
+
+    kind: str
+    clip: int  # of this kind
+    other: str = ""  # kind of the second clip
+    other_clip: int | None = None
+
+
+@dataclass
+class Answer:
+    """A line of the table; the columns of `Trial` stay empty in the file until the test is over."""
+
+    listener: str
+    question: str
+    trial: int  # counted from 1, in the order heard
+    answer: int
+    kind: str = ""
+    clip: int | None = None
+    other: str = ""
+    other_clip: int | None = None
+
+
+class BlindTest:
+    """One listener's way through the trials.
+
+    Args:
+        clips: kind -> (n,) sounds; all are brought to one level, and none to clipping.
+        question: one of QUESTIONS.
+        listener: a name, of letters and digits; it gives the file its name, and the order.
+        folder: of the tables, one for each listener and question.
+
+    Raises:
+        ValueError: unknown question, a name that cannot be a file, too few kinds.
+        FileExistsError: this listener has answered this question to the end.
+    """
+
+    def __init__(
+        self,
+        clips: dict[str, Sequence[np.ndarray]],
+        sample_rate: int,
+        question: str,
+        listener: str,
+        folder: str | Path,
+    ):
+        if question not in QUESTIONS:
+            raise ValueError(f"question is {question!r}; needed: {', '.join(QUESTIONS)}")
+        if not re.fullmatch(r"\w[\w -]{0,40}", listener):
+            raise ValueError(f"listener is {listener!r}; needed: a name of letters and digits")
+        if len(clips) < 2 or not all(len(sounds) for sounds in clips.values()):
+            raise ValueError(f"kinds are {', '.join(clips) or 'none'}; needed: two, with clips")
+        self.question, self.listener, self.sample_rate = question, listener, sample_rate
+        stem = f"{listener} {question}".replace(",", "").replace(" ", "_")
+        self.path = make_folder(folder) / f"{stem}.csv"
+        if self.path.exists() and any(answer.kind for answer in read_answers(self.path)):
+            raise FileExistsError(
+                f"{listener} has answered this; {self.path} is kept, take another"
+            )
+        level = {k: [clean(s, sample_rate) for s in sounds] for k, sounds in clips.items()}
+        loudest = gain([sound for sounds in level.values() for sound in sounds])
+        self.clips = {k: [loudest * s for s in sounds] for k, sounds in level.items()}
+        self.trials = self._shuffled()
+        self.answers: list[Answer] = []
+
+    @property
+    def is_over(self) -> bool:
+        """Whether every trial has its answer."""
+        return len(self.answers) == len(self.trials)
+
+    def sounds(self) -> list[np.ndarray]:
+        """What is to be heard now: one sound, or two."""
+        trial = self.trials[len(self.answers)]
+        heard = [self.clips[trial.kind][trial.clip]]
+        return heard + ([self.clips[trial.other][trial.other_clip]] if trial.other else [])
+
+    def answer(self, label: str) -> None:
+        """Write down the answer to this trial, and go on to the next.
+
+        The file is whole after every answer; which is which comes into it with the last one.
+
+        Raises:
+            ValueError: not an answer to this question.
+        """
+        known = QUESTIONS[self.question]
+        if label not in known:
+            raise ValueError(f"answer is {label!r}; needed: {', '.join(known)}")
+        number = len(self.answers) + 1
+        self.answers.append(Answer(self.listener, self.question, number, known[label]))
+        if self.is_over:
+            for answer, trial in zip(self.answers, self.trials, strict=True):
+                for name, value in asdict(trial).items():
+                    setattr(answer, name, value)
+        with atomic_write(self.path) as temporary, temporary.open("w", newline="") as stream:
+            writer = csv.DictWriter(stream, [field.name for field in fields(Answer)])
+            writer.writeheader()
+            writer.writerows(map(asdict, self.answers))
+
+    def _shuffled(self) -> list[Trial]:
+        """Another order for each listener; of pairs, each with either kind first as often."""
+        order = np.random.default_rng([*self.listener.encode(), len(self.question)])
+        single = [Trial(k, i) for k, sounds in self.clips.items() for i in range(len(sounds))]
+        if self.question == PREFERENCE:
+            kinds = list(self.clips)
+            pairs = [(a, b) for a in kinds for b in kinds if a != b]
+            single = [
+                Trial(a, int(order.integers(len(self.clips[a]))), b, int(order.integers(n)))
+                for a, b in pairs
+                for n in [len(self.clips[b])]
+            ]
+        return [single[i] for i in order.permutation(len(single))]
+
+
+def read_answers(path: Path) -> list[Answer]:
+    """The answers in a table, or in all tables of a folder; unfinished ones have no kinds."""
+    answers = []
+    for file in sorted(path.glob("*.csv")) if path.is_dir() else [path]:
+        with file.open(newline="") as stream:
+            for row in csv.DictReader(stream):
+                whole = {n: int(row[n]) if row[n] else None for n in ("clip", "other_clip")}
+                numbers = {n: int(row[n]) for n in ("trial", "answer")}
+                answers.append(Answer(**row | numbers | whole))
+    return answers
+
+
+def summary(answers: Sequence[Answer], question: str) -> dict[str, tuple[Estimate, int]]:
+    """Of each kind: its mean answer with an interval, and how many answers it had.
+
+    Of pairs, the share of those in which the kind was preferred.
+    """
+    found: dict[str, list[tuple[str, float]]] = {}
+    for answer in answers:
+        if answer.question == question and answer.kind:
+            found.setdefault(answer.kind, []).append((answer.listener, answer.answer))
+            if answer.other:
+                found.setdefault(answer.other, []).append((answer.listener, 1 - answer.answer))
+    values = QUESTIONS[question].values()
+    bounds = min(values), max(values)
+    return {kind: (interval(heard, bounds), len(heard)) for kind, heard in found.items()}
+
+
+def interval(heard: Sequence[tuple[str, float]], bounds: tuple[int, int]) -> Estimate:
+    """Mean of (listener, answer), and where it lies in 95 % of cases.
+
+    Answers of one person are not independent. From LISTENERS people on, Student's t over their
+    means; with fewer over the answers, which then says nothing of other people, and for shares
+    Wilson's interval (1927), which does not shrink to nothing when all agree.
+    """
+    from scipy.stats import binomtest, t
+
+    listeners = {name for name, _ in heard}
+    values = np.array([value for _, value in heard], float)
+    mean = float(values.mean())
+    if len(listeners) >= LISTENERS:
+        values = np.array([np.mean([v for n, v in heard if n == name]) for name in listeners])
+    elif bounds == (0, 1):
+        low, high = binomtest(int(values.sum()), len(values)).proportion_ci(method="wilson")
+        return Estimate(mean, float(low), float(high))
+    if len(values) < 2:
+        return Estimate(mean, *map(float, bounds))
+    half = float(t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / len(values) ** 0.5)
+    return Estimate(mean, max(bounds[0], mean - half), min(bounds[1], mean + half))

@@ -1,0 +1,150 @@
+"""The blind test: fair, silent about the kinds until it is over, and honest in its summary."""
+
+import csv
+
+import numpy as np
+import pytest
+
+from ddpmlib import blind
+from ddpmlib.blind import NATURAL, PREFERENCE, QUESTIONS, SPEECH, BlindTest
+
+RATE = 8000
+
+
+def clip(kind: int, number: int) -> np.ndarray:
+    """A tone whose pitch tells its kind and number."""
+    return (0.1 + kind) * np.sin(np.arange(4000) * (0.1 + 0.2 * kind + 0.01 * number))
+
+
+CLIPS = {name: [clip(i, j) for j in range(3)] for i, name in enumerate(("real", "made", "noise"))}
+
+
+def take(folder, listener="Ada", question=SPEECH, answer=None, clips=CLIPS) -> BlindTest:
+    """The whole test, with one answer to all or by what is heard."""
+    test = BlindTest(clips, RATE, question, listener, folder)
+    labels = list(QUESTIONS[question])
+    while not test.is_over:
+        test.answer(labels[answer(test) if callable(answer) else answer or 0])
+    return test
+
+
+def is_real(test: BlindTest) -> bool:
+    """Whether the first clip to be heard is."""
+    return test.trials[len(test.answers)].kind == "real"
+
+
+def rows(test: BlindTest) -> list[dict]:
+    with test.path.open(newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+def test_every_clip_is_heard_once_in_an_order_of_the_listener(tmp_path):
+    orders = [take(tmp_path, name).trials for name in ("Ada", "Bob")]
+    assert all(len(set(order)) == len(order) == 9 for order in orders)
+    assert orders[0] != orders[1]
+    assert BlindTest(CLIPS, RATE, NATURAL, "Ada", tmp_path).trials != orders[0]
+
+
+def test_pairs_have_every_kind_first_as_often_as_second(tmp_path):
+    trials = BlindTest(CLIPS, RATE, PREFERENCE, "Ada", tmp_path).trials
+    pairs = sorted((trial.kind, trial.other) for trial in trials)
+    assert pairs == sorted((a, b) for a in CLIPS for b in CLIPS if a != b)
+
+
+def test_all_clips_are_equally_loud_and_none_is_cut_off(tmp_path):
+    test = BlindTest(CLIPS, RATE, SPEECH, "Ada", tmp_path)
+    heard = [sound for sounds in test.clips.values() for sound in sounds]
+    levels = [10 * np.log10(np.mean(sound**2)) for sound in heard]
+    assert np.ptp(levels) < 0.5
+    assert max(np.abs(sound).max() for sound in heard) <= 0.9 + 1e-6
+
+
+def test_what_is_heard_is_what_is_written_at_the_end(tmp_path):
+    def pitch(test):
+        [sound] = test.sounds()
+        spectrum = np.abs(np.fft.rfft(sound))
+        return 0 if spectrum.argmax() < 0.2 / (2 * np.pi) * len(sound) else 1  # real: low
+
+    test = take(tmp_path, answer=pitch)
+    assert all((row["kind"] == "real") == (row["answer"] == "1") for row in rows(test))
+
+
+def test_the_file_tells_no_kind_before_the_last_answer(tmp_path):
+    test = BlindTest(CLIPS, RATE, SPEECH, "Ada", tmp_path)
+    for number in range(1, 10):
+        test.answer("speech")
+        table = rows(test)
+        assert len(table) == number
+        known = [row["kind"] for row in table]
+        assert all(known) if number == 9 else not any(known)
+    assert {(row["kind"], row["clip"]) for row in rows(test)} == {
+        (kind, str(i)) for kind in CLIPS for i in range(3)
+    }
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"question": "loud?"}, "question is 'loud\\?'; needed: speech or not, "),
+        ({"listener": "../x"}, r"listener is '\.\./x'; needed: a name of letters"),
+        ({"listener": ""}, "listener is ''"),
+        ({"clips": {"real": CLIPS["real"]}}, "kinds are real; needed: two"),
+        ({"clips": {"real": CLIPS["real"], "made": []}}, "kinds are real, made; needed: two"),
+    ],
+)
+def test_bad_input_is_named(tmp_path, changes, message):
+    with pytest.raises(ValueError, match=message):
+        take(tmp_path, **changes)
+
+
+def test_a_wrong_answer_is_refused_and_changes_nothing(tmp_path):
+    test = BlindTest(CLIPS, RATE, SPEECH, "Ada", tmp_path)
+    with pytest.raises(ValueError, match="answer is 'maybe'; needed: speech, not speech"):
+        test.answer("maybe")
+    assert not test.answers
+    assert not test.path.exists()
+
+
+def test_a_finished_test_is_not_overwritten_and_a_broken_off_one_begins_again(tmp_path):
+    unfinished = BlindTest(CLIPS, RATE, SPEECH, "Ada", tmp_path)
+    unfinished.answer("speech")
+    take(tmp_path)
+    with pytest.raises(FileExistsError, match="Ada has answered this"):
+        take(tmp_path)
+
+
+def test_the_summary_is_the_mean_of_each_kind_over_finished_tests(tmp_path):
+    for number, listener in enumerate(("Ada", "Bob", "Cy", "Di")):
+        take(tmp_path, listener, NATURAL, lambda test, n=number: n if is_real(test) else 4)
+    BlindTest(CLIPS, RATE, NATURAL, "Eve", tmp_path).answer("1 bad")
+    found = blind.summary(blind.read_answers(tmp_path), NATURAL)
+    assert {kind: n for kind, (_, n) in found.items()} == {"real": 12, "made": 12, "noise": 12}
+    assert found["made"][0].value == 5
+    assert found["real"][0].value == pytest.approx(2.5), "answers 1 to 4, three times each"
+    # Student's t with 3 degrees of freedom: 3.182 standard errors of the means 1, 2, 3, 4.
+    assert found["real"][0].high == pytest.approx(2.5 + 3.182 * 1.291 / 2, abs=0.01)
+    assert found["real"][0].low == 1, "no lower than the scale"
+
+
+def test_of_pairs_the_share_of_preferences_is_told(tmp_path):
+    take(tmp_path, question=PREFERENCE, answer=lambda test: 0 if is_real(test) else 1)
+    found = blind.summary(blind.read_answers(tmp_path), PREFERENCE)
+    shares = {kind: (value.value, n) for kind, (value, n) in found.items()}
+    assert shares == {"real": (1, 4), "made": (0.25, 4), "noise": (0.25, 4)}
+
+
+def test_an_interval_of_agreement_does_not_shrink_to_nothing():
+    found = blind.interval([("Ada", 1)] * 10, (0, 1))
+    assert (found.value, found.high) == (1, 1)
+    assert 0.7 < found.low < 0.75, "Wilson, ten of ten"
+
+
+def test_many_answers_of_few_people_are_not_many_people():
+    same = [(name, value) for name, value in (("a", 0), ("b", 0), ("c", 1)) for _ in range(100)]
+    found = blind.interval(same, (0, 1))
+    assert found.high - found.low > 0.9
+
+
+def test_one_answer_says_next_to_nothing():
+    found = blind.interval([("Ada", 3)], (1, 5))
+    assert (found.low, found.high) == (1, 5)

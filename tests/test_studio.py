@@ -1,0 +1,106 @@
+"""The studio without a browser: what its controls do."""
+
+import numpy as np
+import pytest
+from test_cards import images_in, sounds_in
+from test_recipe import RUN, made_by, model  # noqa: F401
+
+from ddpmlib import recipe, studio
+from ddpmlib.spectrogram import image_to_audio
+from ddpmlib.studio import IDEA, NOISY, Studio
+
+
+@pytest.fixture
+def desk(model) -> Studio:  # noqa: F811
+    desk = Studio(model, made_by(), "cpu")
+    pictures = recipe.invent(model, made_by())
+    desk.show(pictures, [image_to_audio(picture, model.params) for picture in pictures])
+    return desk
+
+
+def pages(desk: Studio) -> list[str]:
+    return [box.children[0].value for box in desk.grid.children]
+
+
+def test_without_anybody_to_click_the_samples_stand_there_as_cards(model):  # noqa: F811
+    pictures = recipe.invent(model, made_by())
+    sounds = [image_to_audio(picture, model.params) for picture in pictures]
+    page = studio.open_studio(model, made_by(), pictures, sounds, "cpu").data
+    assert page.count("<audio ") == page.count("<svg") == 3
+
+
+def test_the_controls_begin_where_the_notebook_was(desk):
+    assert (desk.run.value, desk.steps.value, desk.count.value) == (RUN, 5, 3)
+    assert set(desk.run.options) == {RUN, "pretrained"}
+    assert len(pages(desk)) == 3
+
+
+def test_invent_does_what_the_controls_say(desk, model):  # noqa: F811
+    desk.seed.value, desk.count.value, desk.sampler.value = 9, 2, "ddim"
+    desk.usual.value, desk.seconds.value = False, 1.0
+    before = pages(desk)
+    desk.invent.click()
+    assert desk.status.said == ""
+    assert desk.progress.value == desk.progress.max == 5
+    assert len(pages(desk)) == 2
+    assert not set(pages(desk)) & set(before)
+    assert desk.made_by == made_by(seed=9, count=2, sampler="ddim", seconds=1.0, index=0)
+    assert not desk.invent.disabled
+
+
+def test_every_look_can_be_seen_and_heard(desk):
+    desk.invent.click()
+    assert desk.look.max == desk.look.value == 5
+    seen = {}
+    for kind in (IDEA, NOISY):
+        desk.seen.value = kind
+        for look in range(1, 6):
+            desk.look.value = look
+            [image], [sound] = images_in(desk.stage.value), sounds_in(desk.stage.value)
+            seen[kind, look] = np.asarray(image.convert("L"), int)
+            assert np.abs(sound).max() > 0.1
+    for one, other in (((NOISY, 1), (IDEA, 1)), ((NOISY, 1), (NOISY, 5)), ((IDEA, 1), (IDEA, 5))):
+        assert np.abs(seen[one] - seen[other]).mean() > 3, (one, other)
+    np.testing.assert_allclose(seen[IDEA, 5], seen[NOISY, 5], atol=3)
+    desk.which.value = 2
+    [image] = images_in(desk.stage.value)
+    [finished] = images_in(pages(desk)[2])
+    np.testing.assert_allclose(np.asarray(image.convert("L"), int), finished.convert("L"), atol=3)
+
+
+def test_morph_leads_from_one_seed_to_the_other(desk):
+    desk.seed.value, desk.towards.value, desk.count.value = 3, 4, 4
+    desk.morph.click()
+    assert desk.made_by.towards == 4
+    assert "0 of 3 from seed 3 to 4" in pages(desk)[0]
+    desk.sampler.value = "ddpm"
+    desk.morph.click()
+    assert "a morph needs another" in desk.status.said
+
+
+def test_a_favourite_is_kept_and_made_again(desk, model):  # noqa: F811
+    desk.seed.value = 11
+    desk.invent.click()
+    desk.grid.children[2].children[1].click()
+    folder = recipe.run_folder(RUN) / "favourites"
+    [path] = folder.glob("*.json")
+    assert str(path) in desk.status.said
+    assert {file.suffix for file in folder.iterdir()} == {".wav", ".png", ".json"}
+    picture, _ = recipe.make_again(path)
+    assert np.array_equal(picture, recipe.invent(model, made_by(seed=11))[2])
+
+
+def test_what_goes_wrong_is_said_and_the_studio_goes_on(desk):
+    desk.steps.value = 999
+    desk.invent.click()
+    assert "steps is 999; needed: 1 to 20" in desk.status.said
+    assert len(pages(desk)) == 3, "what was there stays"
+    desk.steps.value = 2
+    desk.invent.click()
+    assert desk.status.said == ""
+
+
+def test_every_control_has_a_label(desk):
+    for name, control in vars(desk).items():
+        if hasattr(control, "description") and name not in ("stage", "status"):
+            assert control.description, name
