@@ -121,7 +121,14 @@ def clean(samples: np.ndarray, sample_rate: int) -> np.ndarray:
     frames = {"frame_length": 512, "hop_length": 128}
     _, (start, end) = librosa.effects.trim(samples, top_db=TRIM_DB, **frames)
     margin = int(MARGIN * sample_rate)
-    samples = samples[max(0, start - margin) : end + margin]
+    return level(samples[max(0, start - margin) : end + margin], sample_rate)
+
+
+def level(samples: np.ndarray, sample_rate: int) -> np.ndarray:
+    """Set the level to LEVEL_DB, and fade in and out; nothing is cut off.
+
+    Args, returns: as `clean`.
+    """
     samples = samples * 10 ** ((LEVEL_DB - _db(samples)) / 20)
     n = min(int(FADE * sample_rate), len(samples) // 2)
     if n:

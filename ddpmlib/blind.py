@@ -3,12 +3,13 @@
 import csv
 import re
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
 
-from ddpmlib.audio import clean
+from ddpmlib.audio import level
 from ddpmlib.cards import gain
 from ddpmlib.measures import Estimate
 from ddpmlib.storage import atomic_write, make_folder
@@ -32,12 +33,13 @@ class Trial:
     other_clip: int | None = None
 
 
-@dataclass
+@dataclass(frozen=True)
 class Answer:
     """A line of the table; the columns of `Trial` stay empty in the file until the test is over."""
 
     listener: str
     question: str
+    begun: str  # when, which tells two listeners of one name apart
     trial: int  # counted from 1, in the order heard
     answer: int
     kind: str = ""
@@ -50,9 +52,11 @@ class BlindTest:
     """One listener's way through the trials.
 
     Args:
-        clips: kind -> (n,) sounds; all are brought to one level, and none to clipping.
+        clips: kind -> (n,) sounds; all are brought to one level, and none to clipping. Their
+            lengths stay: unequal ones would tell the kinds apart.
         question: one of QUESTIONS.
-        listener: a name, of letters and digits; it gives the file its name, and the order.
+        listener: a name, of letters, digits, blanks and hyphens; it gives the file its name, and
+            the trials their order.
         folder: of the tables, one for each listener and question.
 
     Raises:
@@ -70,7 +74,7 @@ class BlindTest:
     ):
         if question not in QUESTIONS:
             raise ValueError(f"question is {question!r}; needed: {', '.join(QUESTIONS)}")
-        if not re.fullmatch(r"\w[\w -]{0,40}", listener):
+        if not re.fullmatch(r"[^\W_]([^\W_]|[ -]){0,40}", listener):
             raise ValueError(f"listener is {listener!r}; needed: a name of letters and digits")
         if len(clips) < 2 or not all(len(sounds) for sounds in clips.values()):
             raise ValueError(f"kinds are {', '.join(clips) or 'none'}; needed: two, with clips")
@@ -81,10 +85,11 @@ class BlindTest:
             raise FileExistsError(
                 f"{listener} has answered this; {self.path} is kept, take another"
             )
-        level = {k: [clean(s, sample_rate) for s in sounds] for k, sounds in clips.items()}
-        loudest = gain([sound for sounds in level.values() for sound in sounds])
-        self.clips = {k: [loudest * s for s in sounds] for k, sounds in level.items()}
+        even = {k: [level(s, sample_rate) for s in sounds] for k, sounds in clips.items()}
+        loudest = gain([sound for sounds in even.values() for sound in sounds])
+        self.clips = {k: [loudest * s for s in sounds] for k, sounds in even.items()}
         self.trials = self._shuffled()
+        self.begun = datetime.now().isoformat()
         self.answers: list[Answer] = []
 
     @property
@@ -104,21 +109,32 @@ class BlindTest:
         The file is whole after every answer; which is which comes into it with the last one.
 
         Raises:
-            ValueError: not an answer to this question.
+            ValueError: not an answer to this question, or the test is over.
+            FileExistsError: meanwhile another listener of this name began.
+            OSError: it cannot be written; then it was not given either.
         """
         known = QUESTIONS[self.question]
         if label not in known:
             raise ValueError(f"answer is {label!r}; needed: {', '.join(known)}")
-        number = len(self.answers) + 1
-        self.answers.append(Answer(self.listener, self.question, number, known[label]))
         if self.is_over:
-            for answer, trial in zip(self.answers, self.trials, strict=True):
-                for name, value in asdict(trial).items():
-                    setattr(answer, name, value)
-        with atomic_write(self.path) as temporary, temporary.open("w", newline="") as stream:
+            raise ValueError(f"trial is {len(self.trials) + 1}; there are {len(self.trials)}")
+        if self.answers and (theirs := read_answers(self.path)[0].begun) != self.begun:
+            raise FileExistsError(
+                f"another {self.listener} began at {theirs} and has the file; take another name"
+            )
+        said = (self.begun, len(self.answers) + 1, known[label])
+        answers = [*self.answers, Answer(self.listener, self.question, *said)]
+        if len(answers) == len(self.trials):
+            pairs = zip(answers, self.trials, strict=True)
+            answers = [replace(answer, **asdict(trial)) for answer, trial in pairs]
+        with (
+            atomic_write(self.path) as temporary,
+            temporary.open("w", newline="", encoding="utf-8") as stream,
+        ):
             writer = csv.DictWriter(stream, [field.name for field in fields(Answer)])
             writer.writeheader()
-            writer.writerows(map(asdict, self.answers))
+            writer.writerows(map(asdict, answers))
+        self.answers = answers
 
     def _shuffled(self) -> list[Trial]:
         """Another order for each listener; of pairs, each with either kind first as often."""
@@ -139,7 +155,7 @@ def read_answers(path: Path) -> list[Answer]:
     """The answers in a table, or in all tables of a folder; unfinished ones have no kinds."""
     answers = []
     for file in sorted(path.glob("*.csv")) if path.is_dir() else [path]:
-        with file.open(newline="") as stream:
+        with file.open(newline="", encoding="utf-8") as stream:
             for row in csv.DictReader(stream):
                 whole = {n: int(row[n]) if row[n] else None for n in ("clip", "other_clip")}
                 numbers = {n: int(row[n]) for n in ("trial", "answer")}
@@ -168,7 +184,8 @@ def interval(heard: Sequence[tuple[str, float]], bounds: tuple[int, int]) -> Est
 
     Answers of one person are not independent. From LISTENERS people on, Student's t over their
     means; with fewer over the answers, which then says nothing of other people, and for shares
-    Wilson's interval (1927), which does not shrink to nothing when all agree.
+    Wilson's interval (1927). An answer is an opinion rounded to a whole number: that adds a
+    variance of 1/12, so that an interval does not shrink to nothing where all agree.
     """
     from scipy.stats import binomtest, t
 
@@ -182,5 +199,6 @@ def interval(heard: Sequence[tuple[str, float]], bounds: tuple[int, int]) -> Est
         return Estimate(mean, float(low), float(high))
     if len(values) < 2:
         return Estimate(mean, *map(float, bounds))
-    half = float(t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / len(values) ** 0.5)
+    variance = values.var(ddof=1) + len(values) / len(heard) / 12
+    half = float(t.ppf(0.975, len(values) - 1) * (variance / len(values)) ** 0.5)
     return Estimate(mean, max(bounds[0], mean - half), min(bounds[1], mean + half))

@@ -13,19 +13,20 @@ from ddpmlib.cards import player
 from ddpmlib.storage import data_folder
 from ddpmlib.widgets import Status, is_live, row
 
-FOLDER = "listening"  # of the tables, in data/
+FOLDER = "listening"  # in data/
 SOONEST = 0.3  # seconds after which an answer counts; a second click came with the first
 
 
-def listening_test(clips: dict[str, Sequence[np.ndarray]], sample_rate: int):
+def listening_test(clips: dict[str, Sequence[np.ndarray]], sample_rate: int, name: str):
     """The test, to be taken here; without anybody to answer, what was answered before.
 
     Args:
         clips: kind -> (n,) sounds at `sample_rate` Hz.
+        name: of the folder of the answers, in data/listening/: one for each model that is heard.
     """
     from IPython.display import HTML
 
-    folder = data_folder() / FOLDER
+    folder = data_folder() / FOLDER / name
     if is_live():
         return Booth(clips, sample_rate, folder).widget
     return HTML("".join(results(folder, question) for question in QUESTIONS))
@@ -40,7 +41,8 @@ def results(folder: Path, question: str) -> str:
     lines = [("kind", "mean, and 95 % interval", "answers")]
     lines += [(html.escape(kind), str(value), str(n)) for kind, (value, n) in found.items()]
     rows = "".join(f"<tr>{''.join(f'<td>{c}</td>' for c in line)}</tr>" for line in lines)
-    return f"<p>{html.escape(question)}, {people} listeners</p><table>{rows}</table>"
+    listeners = "one listener" if people == 1 else f"{people} listeners"
+    return f"<p>{html.escape(question)}, {listeners}</p><table>{rows}</table>"
 
 
 class Booth:
@@ -101,7 +103,7 @@ class Booth:
 
     def answer(self, label: str) -> None:
         """Write it down; after the last one, show what was what."""
-        if time.monotonic() - self.asked < SOONEST:
+        if self.test.is_over or time.monotonic() - self.asked < SOONEST:
             return
         with self.status.at_work(""):
             self.test.answer(label)

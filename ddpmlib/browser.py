@@ -2,6 +2,7 @@
 
 import hashlib
 import html
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -141,7 +142,8 @@ class Browser:
         """Put files into the list, and open the chosen one, else the one before, else the first."""
         wanted = chosen or self.file.value
         self.file.unobserve(self.open, "value")  # what the list does meanwhile opens nothing
-        self.file.options = [(path.name, path) for path in files]
+        top = Path(os.path.commonpath([path.parent for path in files])) if files else None
+        self.file.options = [(str(path.relative_to(top)), path) for path in files]
         self.file.value = wanted if wanted in files else next(iter(files), None)
         self.file.observe(self.open, "value")
         if self.file.value != self.opened:
@@ -167,7 +169,8 @@ class Browser:
             self.file.value = files[(files.index(self.file.value) + by) % len(files)]
 
     def take(self, _=None) -> None:
-        """Keep what was dropped in, and open it."""
+        """Keep what was dropped in, and open the last of it; say what could not be kept."""
+        refused = []
         for dropped in self.upload.value:
             with self.status.at_work(f"reading {dropped['name']} ...", self.upload):
                 path = add_own(dropped["name"], bytes(dropped["content"]))
@@ -179,3 +182,6 @@ class Browser:
                     self.problems[path] = str(error)
                 self.shown.value, self.length.value = ALL, (0, self.length.max)
                 self.offer(sorted({*self.recordings, *self.problems}), path)
+            refused += [self.status.said] if self.status.said else []
+        if refused:
+            self.status.say("; ".join(refused))

@@ -25,13 +25,18 @@ POINTS = 500  # of the smoothed curve; then every other one is dropped
 # answers only when the training is over (ipykernel sends a comm's messages to the shell it was last
 # used from).
 _INTERRUPT = """
-this.disabled = true;
-const config = JSON.parse(document.getElementById('jupyter-config-data').textContent);
-const cookie = document.cookie.match('(?:^|; )_xsrf=([^;]*)');
-const headers = {'X-XSRFToken': cookie ? cookie[1] : ''};
-if (config.token) headers.Authorization = 'token ' + config.token;
-fetch(config.baseUrl + 'api/kernels/KERNEL/interrupt', {method: 'POST', headers})
-  .then(reply => this.textContent = reply.ok ? 'stopping ...' : 'not reached: press ■');
+const say = (text, wait) => { this.textContent = text; this.disabled = wait; };
+const ask = async () => {
+  say('stopping ...', true);
+  const config = JSON.parse(document.getElementById('jupyter-config-data').textContent);
+  const cookie = document.cookie.match('(?:^|; )_xsrf=([^;]*)');
+  const headers = {'X-XSRFToken': cookie ? cookie[1] : ''};
+  if (config.token) headers.Authorization = 'token ' + config.token;
+  const address = config.baseUrl + 'api/kernels/KERNEL/interrupt';
+  const reply = await fetch(address, {method: 'POST', headers});
+  if (!reply.ok) throw reply.status;
+};
+ask().catch(() => say('not reached: interrupt the kernel', false));
 """
 
 
@@ -133,13 +138,17 @@ class Dashboard(TrainingLog):
     def __enter__(self):
         from IPython.display import display
 
+        if self.rows:
+            self.show_loss()
         display(self.widget)
         return self
 
     def __exit__(self, kind, error, trace):
         self.stop.value = ""
+        if self.moved < 0:  # no step was made
+            self.line.value = "nothing was left to train: raise epochs or max_minutes"
         if isinstance(error, KeyboardInterrupt):
-            told = f"{error or 'stopped before the first step'}; run this cell again to go on"
+            told = f"{str(error) or 'stopped'}; run this cell again to go on"
             self.status.say(told)
             raise Stopped(told) from None
 

@@ -29,7 +29,8 @@ def show_picture(ax, picture: np.ndarray, params: SpectrogramParams, title: str 
         extent=(0, seconds, 0, params.n_mels),
     )
     ax.set_yticks(*mel_ticks(params))
-    ax.set(xlabel="seconds", ylabel="Hz", title=title)
+    ax.set(xlabel="seconds", ylabel="Hz")
+    ax.set_title(title, parse_math=False)  # names of files may hold dollars
 
 
 def picture_wall(pictures, params: SpectrogramParams, titles=(), columns: int = 4):
@@ -62,7 +63,8 @@ def waveform_stft_mel(samples: np.ndarray, params: SpectrogramParams, title: str
     wave, stft, mel = figure.subplots(3, 1, sharex=True)
     figure.subplots_adjust(*VIEWS_SPAN[:1], 0.09, *VIEWS_SPAN[1:], 0.95, hspace=0.3)
     wave.plot(np.arange(len(samples)) / params.sample_rate, samples, linewidth=0.4)
-    wave.set(ylabel="amplitude", title=f"{title}: waveform")
+    wave.set(ylabel="amplitude")
+    wave.set_title(f"{title}: waveform", parse_math=False)
     magnitude = np.abs(librosa.stft(samples, n_fft=params.n_fft, hop_length=params.hop_length))
     db = 20 * np.log10(np.maximum(magnitude / window_gain(params), 1e-10))
     extent = (0, len(samples) / params.sample_rate, 0, params.sample_rate / 2)

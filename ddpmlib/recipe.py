@@ -22,8 +22,8 @@ SHIPPED = "pretrained"
 class Recipe:
     """One picture of those that are made together.
 
-    Equal recipes give equal pictures: to the bit on one machine with as many threads, and to
-    rounding anywhere.
+    Equal recipes give equal pictures: to the bit on one machine and device with as many threads,
+    elsewhere to the rounding of its precision.
     """
 
     run: str = SHIPPED  # or the name of a run, or gs://bucket/NAME
@@ -43,9 +43,8 @@ class Recipe:
         morph = "" if self.towards is None else f"_to_{self.towards}"
         length = "" if self.seconds is None else f"_{self.seconds:g}s"
         run = Path(self.run).name
-        return f"{run}_{self.sampler}_{self.steps}_g{self.guidance:g}_seed_{self.seed}{morph}_" + (
-            f"{self.index}_of_{self.count}{length}"
-        )
+        how = f"{self.sampler}_{self.steps}_g{self.guidance:g}_seed_{self.seed}{morph}"
+        return f"{run}_{self.weights[:8]}_{how}_{self.index}_of_{self.count}{length}"
 
 
 def run_folder(run: str) -> Path:
@@ -82,6 +81,8 @@ def invent(model: DDPM, recipe: Recipe, callback: Callback | None = None) -> np.
     if recipe.towards is not None:
         if recipe.sampler == "ddpm":
             raise ValueError("sampler is 'ddpm', which draws its own way; a morph needs another")
+        if recipe.count < 2:
+            raise ValueError(f"number is {recipe.count}; a morph needs at least 2, its ends")
         ends = [model.noise(1, seed, recipe.seconds)[0] for seed in (recipe.seed, recipe.towards)]
         noise = slerp(*ends, np.linspace(0, 1, recipe.count))
     return model.sample(
@@ -129,8 +130,11 @@ def keep(recipe: Recipe, picture: np.ndarray, sound: np.ndarray, sample_rate: in
     return folder / f"{recipe.name}.json"
 
 
-def make_again(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
+def make_again(path: str | Path, device: str = "cpu") -> tuple[np.ndarray, np.ndarray]:
     """Picture (1, n_mels, frames) and sound of a favourite, from its recipe alone.
+
+    Args:
+        device: the one it was made on, if every bit counts.
 
     Raises:
         FileNotFoundError: no such file, or its run is gone.
@@ -147,6 +151,6 @@ def make_again(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
             f"weights of {recipe.run} are {found[:12]} but {recipe.weights[:12]} in {path}: the "
             "run was trained on since"
         )
-    model = DDPM.load(run_folder(recipe.run))
+    model = DDPM.load(run_folder(recipe.run), device)
     picture = invent(model, recipe)[recipe.index]
     return picture, image_to_audio(picture, model.params)

@@ -29,8 +29,7 @@ def load_recordings(
 
     sounds, grids = {"train": [], "validation": []}, {}
     for dataset in datasets:
-        described = fetch(Path("spectrograms", dataset).with_suffix(".json"))
-        description = json.loads(described.read_text("utf-8"))
+        description = _describe(dataset)
         grids[dataset] = SpectrogramParams.from_dict(description["params"])
         grids[datasets[0]].check_same(grids[dataset], datasets[0], dataset)
         folder, rate = fetch(description["folder"]), grids[dataset].sample_rate
@@ -56,28 +55,41 @@ def held_out_files(dataset: str) -> list[Path]:
     Raises:
         FileNotFoundError: the data set, or the folder of recordings that it was made from.
     """
-    described = fetch(Path("spectrograms", dataset).with_suffix(".json"))
-    description = json.loads(described.read_text("utf-8"))
+    description = _describe(dataset)
     folder = fetch(description["folder"])
     files = [file for file in description["files"] if file["split"] == "validation"]
     return [folder / file["file"] for file in files or description["files"]]
 
 
 def pieces(files: Sequence[Path], params: SpectrogramParams, count: int) -> list[np.ndarray]:
-    """At most `count` pieces of cleaned speech as long as a picture, from recordings end to end."""
+    """At most `count` pieces of cleaned speech as long as a picture, from recordings end to end.
+
+    Raises:
+        ValueError: together they are shorter than a picture.
+    """
     rate = params.sample_rate
     wanted, sounds = (params.n_frames - 1) * params.hop_length, [np.zeros(0, np.float32)]
     for path in files:
         if sum(map(len, sounds)) >= count * wanted:
             break
         sounds.append(_load(path, rate))
-    return windows(np.concatenate(sounds), rate, wanted / rate, count)
+    sound = np.concatenate(sounds)
+    if len(sound) < wanted:
+        raise ValueError(
+            f"recordings hold {len(sound) / rate:.1f} s; needed: {wanted / rate:.1f} s"
+        )
+    return windows(sound, rate, wanted / rate, count)
 
 
 def windows(sound: np.ndarray, sample_rate: int, seconds: float, count: int) -> list[np.ndarray]:
     """The first `count` pieces of that length, one after the other; a rest is left out."""
     size = round(seconds * sample_rate)
     return [sound[s : s + size] for s in range(0, len(sound) - size + 1, size)][:count]
+
+
+def _describe(dataset: str) -> dict:
+    described = fetch(Path("spectrograms", dataset).with_suffix(".json"))
+    return json.loads(described.read_text("utf-8"))
 
 
 def _load(path: Path, sample_rate: int) -> np.ndarray:

@@ -13,7 +13,8 @@ from ddpmlib.recipe import Recipe
 from ddpmlib.spectrogram import image_to_audio
 from ddpmlib.widgets import Status, is_live, row
 
-MOST = 16  # pictures made together
+MOST = 16  # pictures made together there, and shown; a page of more would be many megabytes
+STAGES = 50  # of a denoising that are kept, at most
 IDEA, NOISY = "the network's idea", "the noisy picture"
 WIDE = {"description_width": "5em"}
 
@@ -25,9 +26,10 @@ def open_studio(
 
     Args:
         made_by: what the pictures were made by.
-        pictures: (n, 1, n_mels, frames), and the sound of each.
+        pictures: (n, 1, n_mels, frames), and the sound of each; the first MOST are shown.
         device: for the models that are chosen there.
     """
+    pictures, sounds = pictures[:MOST], sounds[:MOST]
     if is_live():
         studio = Studio(model, made_by, device)
         studio.show(pictures, sounds)
@@ -39,18 +41,25 @@ class Studio:
     """The controls of `open_studio`; `widget` shows them."""
 
     def __init__(self, model: DDPM, made_by: Recipe, device: str):
-        self.models, self.device, self.made_by = {made_by.run: model}, device, made_by
-        self.looks: list[dict[str, np.ndarray]] = []  # x_0 as predicted, and x_t, of all pictures
+        # With their hash: the weights on the disk may be others by the time something is kept.
+        self.models = {made_by.run: (model, made_by.weights)}
+        self.device, self.made_by = device, made_by
+        self.looks: dict[int, dict[str, np.ndarray]] = {}  # after some looks: x_0, x_t of all
         options = sorted({*recipe.runs(), made_by.run})
         self.run = _control(ipywidgets.Dropdown, "run", made_by.run, options=options)
         self.sampler = _control(
             ipywidgets.Dropdown, "sampler", made_by.sampler, options=list(SAMPLERS)
         )
-        self.steps = _control(ipywidgets.BoundedIntText, "looks", made_by.steps, min=1, max=1000)
+        self.steps = _control(ipywidgets.BoundedIntText, "looks", made_by.steps, min=1, max=10_000)
         self.guidance = _control(
-            ipywidgets.FloatSlider, "guidance", made_by.guidance, min=1, max=4, step=0.1
+            ipywidgets.FloatSlider,
+            "guidance",
+            made_by.guidance,
+            min=min(0, made_by.guidance),
+            max=max(5, made_by.guidance),
+            step=0.1,
         )
-        self.seed = _control(ipywidgets.BoundedIntText, "seed", made_by.seed, min=0, max=2**32 - 1)
+        self.seed = _control(ipywidgets.IntText, "seed", made_by.seed)
         self.count = _control(
             ipywidgets.IntSlider, "number", min(MOST, made_by.count), min=1, max=MOST
         )
@@ -58,10 +67,9 @@ class Studio:
         self.seconds = _control(
             ipywidgets.FloatSlider, "seconds", made_by.seconds or usual, min=1, max=30, step=0.1
         )
+        self.seconds.disabled = made_by.seconds is None
         self.usual = _control(ipywidgets.Checkbox, "as long as learned", made_by.seconds is None)
-        self.towards = _control(
-            ipywidgets.BoundedIntText, "to seed", made_by.seed + 1, min=0, max=2**32 - 1
-        )
+        self.towards = _control(ipywidgets.IntText, "to seed", made_by.seed + 1)
         self.invent = ipywidgets.Button(description="invent", icon="magic", button_style="primary")
         self.morph = ipywidgets.Button(description="morph", icon="random")
         self.progress = ipywidgets.IntProgress(description="looks", min=0, max=1)
@@ -69,10 +77,11 @@ class Studio:
         self.grid.layout.grid_template_columns = "repeat(auto-fill, minmax(20em, 1fr))"
         self.which = _control(ipywidgets.Dropdown, "denoising of", None, options=[])
         self.which.style.description_width = "8em"
-        self.look = _control(ipywidgets.IntSlider, "look", 1, min=1, max=1)
+        self.look = _control(ipywidgets.SelectionSlider, "look", 1, options=[1])
         self.look.continuous_update = False
         self.seen = _control(ipywidgets.ToggleButtons, "show", IDEA, options=[IDEA, NOISY])
         self.stage = ipywidgets.HTML(layout={"max_width": "30em"})
+        self.usual.observe(lambda change: setattr(self.seconds, "disabled", change.new), "value")
         self.invent.on_click(lambda _: self.make(towards=None))
         self.morph.on_click(lambda _: self.make(towards=self.towards.value))
         for control in (self.which, self.look, self.seen):
@@ -92,34 +101,39 @@ class Studio:
     def make(self, towards: int | None) -> None:
         """Invent what the controls say, alone or on the way from one seed to another."""
         with self.status.at_work("asking the network ...", self.invent, self.morph):
-            run = self.run.value
+            run, steps, looks = self.run.value, self.steps.value, {}
             if run not in self.models:
-                self.models[run] = DDPM.load(recipe.run_folder(run), self.device)
-            model, self.looks = self.models[run], []
-            self.made_by = Recipe(
+                model = DDPM.load(recipe.run_folder(run), self.device)
+                self.models[run] = model, recipe.weights_hash(run)
+            model, weights = self.models[run]
+            made_by = Recipe(
                 run=run,
-                weights=recipe.weights_hash(run),
+                weights=weights,
                 sampler=self.sampler.value,
-                steps=self.steps.value,
+                steps=steps,
                 guidance=self.guidance.value,
                 seed=self.seed.value,
                 count=self.count.value,
                 seconds=None if self.usual.value else self.seconds.value,
                 towards=towards,
             )
-            self.progress.max, self.progress.value = self.steps.value, 0
-            pictures = recipe.invent(model, self.made_by, self.remember)
-            self.show(pictures, [image_to_audio(picture, model.params) for picture in pictures])
+            stages = set(np.linspace(0, steps - 1, min(steps, STAGES)).round().astype(int))
 
-    def remember(self, look: int, x_t, x_0) -> None:
-        """Callback of the sampler."""
-        kept = {IDEA: x_0, NOISY: x_t}
-        self.looks.append({n: x.cpu().numpy().astype(np.float16) for n, x in kept.items()})
-        self.progress.value = look + 1
+            def remember(look: int, x_t, x_0) -> None:
+                self.progress.value = look + 1
+                if look in stages:
+                    kept = {IDEA: x_0, NOISY: x_t}
+                    looks[look + 1] = {n: x.half().cpu().numpy() for n, x in kept.items()}
+
+            self.progress.max, self.progress.value = steps, 0
+            pictures = recipe.invent(model, made_by, remember)
+            sounds = [image_to_audio(picture, model.params) for picture in pictures]
+            self.made_by, self.looks = made_by, looks
+            self.show(pictures, sounds)
 
     def show(self, pictures: np.ndarray, sounds: list[np.ndarray]) -> None:
         """A card for each, with a button that keeps it."""
-        params, level = self.models[self.made_by.run].params, gain(sounds)
+        params, level = self.models[self.made_by.run][0].params, gain(sounds)
         boxes = []
         for index, (picture, sound) in enumerate(zip(pictures, sounds, strict=True)):
             title = _title(self.made_by, index)
@@ -133,19 +147,24 @@ class Studio:
             boxes.append(ipywidgets.VBox([page, button], layout={"min_width": "0"}))
         self.grid.children = boxes
         self.frames = pictures.shape[-1]
-        self.look.max = max(1, len(self.looks))
-        self.look.value = self.look.max
+        controls = self.which, self.look, self.seen
+        for control in controls:  # while they are set, they do not fit each other
+            control.unobserve(self.show_stage, "value")
+        self.look.options = list(self.looks) or [1]
+        self.look.value = self.look.options[-1]
         self.which.options = range(len(pictures)) if self.looks else []
         self.which.value = 0 if self.looks else None
+        for control in controls:
+            control.observe(self.show_stage, "value")
         self.show_stage()
 
     def show_stage(self, _=None) -> None:
         """What there was after some looks, and its sound."""
-        if not self.looks or self.which.value is None:
+        if not self.looks:
             self.stage.value = "Invent something, then follow here how it came out of the noise."
             return
-        params, look = self.models[self.made_by.run].params, min(self.look.value, len(self.looks))
-        picture = self.looks[look - 1][self.seen.value][self.which.value]
+        params, look = self.models[self.made_by.run][0].params, self.look.value
+        picture = self.looks[look][self.seen.value][self.which.value]
         picture = picture[..., : self.frames].astype(np.float32)
         sound, title = image_to_audio(picture, params), f"{self.which.value} after look {look}"
         drawn = picture_svg(picture, params, title)

@@ -21,7 +21,7 @@ def is_live() -> bool:
 
 
 class Status(ipywidgets.HTML):
-    """A line that says what is going on; screen readers read it out."""
+    """A line that says what is going on."""
 
     def __init__(self, text: str = ""):
         super().__init__()

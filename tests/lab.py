@@ -28,13 +28,14 @@ SETTINGS = {  # of JupyterLab
     # Nothing is asked of the network, and nobody whether it may be.
     "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
 }
+TOKEN = "of-the-tests"  # as for a user: who comes without it is sent away
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 ARGUMENTS += ["--autoplay-policy=no-user-gesture-required"]
 
 
 @contextmanager
 def running_lab(workbook: Path) -> Iterator[str]:
-    """Address of a JupyterLab on this machine alone, without password, for a copied workbook."""
+    """Address of a JupyterLab for a copied workbook, on this machine alone."""
     settings = workbook / "lab_settings"
     for name, values in SETTINGS.items():
         path = settings / f"@jupyterlab/{name}.jupyterlab-settings"
@@ -44,8 +45,7 @@ def running_lab(workbook: Path) -> Iterator[str]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [Path(sys.prefix) / "bin" / "jupyter", "lab", "--no-browser", "--allow-root"]
-    command += ["--ip=127.0.0.1", f"--port={port}", "--IdentityProvider.token="]
-    command += ["--ServerApp.disable_check_xsrf=True"]  # for `Tab.close`
+    command += ["--ip=127.0.0.1", f"--port={port}", f"--IdentityProvider.token={TOKEN}"]
     environment = os.environ | {
         "JUPYTERLAB_SETTINGS_DIR": str(settings),
     }
@@ -89,7 +89,7 @@ class Tab:
         self.page.set_default_timeout(240_000)
         self.page.on("console", self._note)
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
-        self.page.goto(f"{address}/lab/tree/notebooks/{notebook.name}?reset")
+        self.page.goto(f"{address}/lab/tree/notebooks/{notebook.name}?reset&token={TOKEN}")
         self.page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=120_000)
         # Before its kernel is there, a notebook shows none as idle, and asks which to take.
         _wait(self._has_kernel, 120, f"the kernel of {self.name}")
@@ -105,7 +105,7 @@ class Tab:
         return any(k["execution_state"] == "idle" and k["connections"] for k in kernels)
 
     def _sessions(self) -> list[dict]:
-        with urllib.request.urlopen(f"{self.address}/api/sessions") as reply:
+        with _ask(self.address, "sessions") as reply:
             return json.load(reply)
 
     def run_all(self) -> None:
@@ -154,10 +154,7 @@ class Tab:
         self.picture(f"{self.name}_at_the_end")
         self.page.close()
         for session in self._sessions():
-            request = urllib.request.Request(
-                f"{self.address}/api/sessions/{session['id']}", method="DELETE"
-            )
-            urllib.request.urlopen(request).close()
+            _ask(self.address, f"sessions/{session['id']}", "DELETE").close()
 
 
 def give_parameters(notebook: Path, **parameters) -> None:
@@ -166,9 +163,15 @@ def give_parameters(notebook: Path, **parameters) -> None:
     nbformat.write(given, notebook)
 
 
+def _ask(address: str, what: str, method: str = "GET"):
+    headers = {"Authorization": f"token {TOKEN}"}
+    request = urllib.request.Request(f"{address}/api/{what}", method=method, headers=headers)
+    return urllib.request.urlopen(request, timeout=10)
+
+
 def _answers(address: str) -> bool:
     try:
-        urllib.request.urlopen(f"{address}/api", timeout=5).close()
+        _ask(address, "status").close()
     except (urllib.error.URLError, ConnectionError, TimeoutError):
         return False
     return True

@@ -13,7 +13,9 @@ RATE = 8000
 
 def clip(kind: int, number: int) -> np.ndarray:
     """A tone whose pitch tells its kind and number."""
-    return (0.1 + kind) * np.sin(np.arange(4000) * (0.1 + 0.2 * kind + 0.01 * number))
+    tone = (0.1 + kind) * np.sin(np.arange(4000) * (0.1 + 0.2 * kind + 0.01 * number))
+    tone[: 900 * kind] = 0  # silence that must not be cut off
+    return tone
 
 
 CLIPS = {name: [clip(i, j) for j in range(3)] for i, name in enumerate(("real", "made", "noise"))}
@@ -57,6 +59,7 @@ def test_all_clips_are_equally_loud_and_none_is_cut_off(tmp_path):
     levels = [10 * np.log10(np.mean(sound**2)) for sound in heard]
     assert np.ptp(levels) < 0.5
     assert max(np.abs(sound).max() for sound in heard) <= 0.9 + 1e-6
+    assert {len(sound) for sound in heard} == {4000}, "a length would tell the kind"
 
 
 def test_what_is_heard_is_what_is_written_at_the_end(tmp_path):
@@ -88,6 +91,7 @@ def test_the_file_tells_no_kind_before_the_last_answer(tmp_path):
         ({"question": "loud?"}, "question is 'loud\\?'; needed: speech or not, "),
         ({"listener": "../x"}, r"listener is '\.\./x'; needed: a name of letters"),
         ({"listener": ""}, "listener is ''"),
+        ({"listener": "a_b"}, "listener is 'a_b'"),
         ({"clips": {"real": CLIPS["real"]}}, "kinds are real; needed: two"),
         ({"clips": {"real": CLIPS["real"], "made": []}}, "kinds are real, made; needed: two"),
     ],
@@ -103,6 +107,33 @@ def test_a_wrong_answer_is_refused_and_changes_nothing(tmp_path):
         test.answer("maybe")
     assert not test.answers
     assert not test.path.exists()
+
+
+def test_an_answer_that_cannot_be_written_was_not_given(tmp_path, monkeypatch):
+    test = BlindTest(CLIPS, RATE, SPEECH, "Ada", tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(blind, "atomic_write", lambda path: (_ for _ in ()).throw(OSError("full")))
+        with pytest.raises(OSError, match="full"):
+            test.answer("speech")
+    assert not test.answers
+    test.answer("not speech")
+    assert [row["answer"] for row in rows(test)] == ["0"]
+
+
+def test_two_listeners_of_one_name_do_not_mix(tmp_path):
+    first, second = (BlindTest(CLIPS, RATE, SPEECH, "Ada", tmp_path) for _ in range(2))
+    first.answer("speech")
+    second.answer("not speech")
+    with pytest.raises(FileExistsError, match=r"another Ada began at .*; take another name"):
+        first.answer("speech")
+    second.answer("speech")
+    assert [row["answer"] for row in rows(second)] == ["0", "1"]
+
+
+def test_a_test_that_is_over_takes_no_answer(tmp_path):
+    test = take(tmp_path)
+    with pytest.raises(ValueError, match="trial is 10; there are 9"):
+        test.answer("speech")
 
 
 def test_a_finished_test_is_not_overwritten_and_a_broken_off_one_begins_again(tmp_path):
@@ -122,7 +153,9 @@ def test_the_summary_is_the_mean_of_each_kind_over_finished_tests(tmp_path):
     assert found["made"][0].value == 5
     assert found["real"][0].value == pytest.approx(2.5), "answers 1 to 4, three times each"
     # Student's t with 3 degrees of freedom: 3.182 standard errors of the means 1, 2, 3, 4.
-    assert found["real"][0].high == pytest.approx(2.5 + 3.182 * 1.291 / 2, abs=0.01)
+    # An answer is a rounded opinion: 1/12 more variance, of three answers each a third of that.
+    half = 3.182 * ((5 / 3 + 1 / 36) / 4) ** 0.5
+    assert found["real"][0].high == pytest.approx(2.5 + half, abs=0.01)
     assert found["real"][0].low == 1, "no lower than the scale"
 
 
@@ -137,6 +170,13 @@ def test_an_interval_of_agreement_does_not_shrink_to_nothing():
     found = blind.interval([("Ada", 1)] * 10, (0, 1))
     assert (found.value, found.high) == (1, 1)
     assert 0.7 < found.low < 0.75, "Wilson, ten of ten"
+
+
+@pytest.mark.parametrize("people", [1, 2, 5])
+def test_an_interval_of_ratings_that_agree_does_not_shrink_either(people):
+    found = blind.interval([(f"{i % people}", 5) for i in range(10)], (1, 5))
+    assert found.high == 5
+    assert 4 < found.low < 4.9
 
 
 def test_many_answers_of_few_people_are_not_many_people():

@@ -19,9 +19,7 @@ ROW = {"minutes": 1.0, "train_loss": 0.5, "validation_loss": 0.4}
 @pytest.fixture(autouse=True)
 def _kernel(monkeypatch):
     """As in a kernel that a Jupyter server has started."""
-    monkeypatch.setattr(
-        "ipykernel.connect.get_connection_file", lambda: "/run/kernel-1234-abcd.json"
-    )
+    monkeypatch.setattr("ipykernel.connect.get_connection_file", lambda: KERNEL)
 
 
 @pytest.fixture
@@ -133,6 +131,23 @@ def test_the_button_asks_for_this_kernel():
     button = dashboard.stop_button()
     assert "api/kernels/1234-abcd/interrupt" in button
     assert button.count('"') == 4, "quotes of the script are escaped"
+
+
+def test_a_run_that_is_finished_says_so_and_shows_its_loss(shown):
+    with Dashboard(DEFAULT, [ROW]) as board:
+        pass
+    assert "nothing was left to train" in board.line.value
+    assert "<img" in board.loss.value
+
+
+def test_an_interrupt_without_words_is_told_too(shown):
+    with pytest.raises(Stopped, match=r"^stopped; run this cell again"), Dashboard(DEFAULT):
+        raise KeyboardInterrupt
+
+
+def test_ctrl_c_passes_through_the_log():
+    with pytest.raises(KeyboardInterrupt), TrainingLog(DEFAULT):
+        raise KeyboardInterrupt
 
 
 def test_training_tells_how_far_the_epoch_is(tmp_path):

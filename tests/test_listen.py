@@ -106,6 +106,12 @@ def test_loss_curves_survive_a_run_without_validation():
     assert len(figure.axes[0].lines[0].get_xdata()) == 3
 
 
+def test_names_with_dollars_are_no_mathematics():
+    figure = listen.waveform_stft_mel(np.full(9000, 0.1), DEFAULT, "a_$1_$2.wav")
+    listen.show_picture(figure.axes[2], np.zeros((64, 9)), DEFAULT, "a_$1_$2.wav")
+    figure.canvas.draw()
+
+
 def test_three_views_share_their_seconds():
     figure = listen.waveform_stft_mel(np.random.default_rng(0).normal(0, 0.1, 24_000), DEFAULT)
     figure.canvas.draw()

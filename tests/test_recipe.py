@@ -58,7 +58,7 @@ def test_what_was_kept_is_made_again_to_the_bit(model, changes):
 
 def test_different_recipes_have_different_names(model):
     changes = [{}, {"seed": 1}, {"index": 2}, {"count": 4}, {"steps": 6}, {"sampler": "ddim"}]
-    changes += [{"towards": 1}, {"seconds": 1.5}, {"guidance": 1.5}]
+    changes += [{"towards": 1}, {"seconds": 1.5}, {"guidance": 1.5}, {"weights": "other"}]
     assert len({made_by(**change).name for change in changes}) == len(changes)
 
 
@@ -98,6 +98,11 @@ def test_a_morph_begins_with_one_seed_and_ends_with_the_other(model):
 def test_a_morph_needs_a_sampler_that_remembers_its_beginning(model):
     with pytest.raises(ValueError, match="sampler is 'ddpm'"):
         recipe.invent(model, made_by(sampler="ddpm", towards=1))
+
+
+def test_a_morph_has_two_ends(model):
+    with pytest.raises(ValueError, match="number is 1; a morph needs at least 2"):
+        recipe.invent(model, made_by(count=1, index=0, towards=1))
 
 
 def test_slerp_stays_as_loud_as_noise():

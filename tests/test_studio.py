@@ -29,6 +29,12 @@ def test_without_anybody_to_click_the_samples_stand_there_as_cards(model):  # no
     assert page.count("<audio ") == page.count("<svg") == 3
 
 
+def test_no_more_are_shown_than_a_page_can_carry(model):  # noqa: F811
+    pictures = np.zeros((40, 1, 8, 16))
+    page = studio.open_studio(model, made_by(count=40), pictures, [np.zeros(99)] * 40, "cpu").data
+    assert page.count("<audio ") == studio.MOST
+
+
 def test_the_controls_begin_where_the_notebook_was(desk):
     assert (desk.run.value, desk.steps.value, desk.count.value) == (RUN, 5, 3)
     assert set(desk.run.options) == {RUN, "pretrained"}
@@ -50,7 +56,8 @@ def test_invent_does_what_the_controls_say(desk, model):  # noqa: F811
 
 def test_every_look_can_be_seen_and_heard(desk):
     desk.invent.click()
-    assert desk.look.max == desk.look.value == 5
+    assert desk.look.options == (1, 2, 3, 4, 5)
+    assert desk.look.value == 5
     seen = {}
     for kind in (IDEA, NOISY):
         desk.seen.value = kind
@@ -66,6 +73,32 @@ def test_every_look_can_be_seen_and_heard(desk):
     [image] = images_in(desk.stage.value)
     [finished] = images_in(pages(desk)[2])
     np.testing.assert_allclose(np.asarray(image.convert("L"), int), finished.convert("L"), atol=3)
+
+
+def test_fewer_pictures_than_the_one_that_is_followed(desk):
+    desk.count.value = 4
+    desk.invent.click()
+    desk.which.value, desk.look.value = 3, 4
+    desk.count.value, desk.steps.value = 2, 3
+    desk.invent.click()
+    assert desk.status.said == ""
+    assert (desk.which.value, desk.look.value) == (0, 3)
+
+
+def test_of_many_looks_some_are_kept(desk, monkeypatch):
+    monkeypatch.setattr(studio, "STAGES", 4)
+    desk.steps.value = 16
+    desk.invent.click()
+    assert desk.look.options == (1, 6, 11, 16)
+    assert desk.look.value == 16
+
+
+def test_what_is_kept_has_the_weights_it_was_made_by(desk):
+    before = recipe.weights_hash(RUN)
+    (recipe.run_folder(RUN) / "model.safetensors").write_bytes(b"trained on meanwhile")
+    desk.invent.click()
+    assert desk.status.said == ""
+    assert desk.made_by.weights == before
 
 
 def test_morph_leads_from_one_seed_to_the_other(desk):
