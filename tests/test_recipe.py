@@ -45,6 +45,8 @@ def made_by(**changes) -> Recipe:
 def test_what_was_kept_is_made_again_to_the_bit(model, changes):
     kept = made_by(**changes)
     picture = recipe.invent(model, kept)[kept.index]
+    frames = model.params.frames_in(kept.seconds) if kept.seconds else model.params.n_frames
+    assert picture.shape == (1, model.params.n_mels, frames)
     sound = image_to_audio(picture, model.params)
     path = recipe.keep(kept, picture, sound, model.params.sample_rate)
     again, heard = recipe.make_again(path)
