@@ -13,7 +13,7 @@ from ddpmlib.config import Progress
 from ddpmlib.listen import loss_curves, picture_wall
 from ddpmlib.progress import TrainingLines, progress_line
 from ddpmlib.spectrogram import SpectrogramParams, load_png
-from ddpmlib.widgets import Status, is_live
+from ddpmlib.widgets import is_live
 
 REDRAW = 10.0  # seconds between drawings of the plot
 REFRESH = 0.5  # seconds between movements of the bars
@@ -128,10 +128,10 @@ class Dashboard(TrainingLog):
         layout = {"width": "28em"}
         self.epoch = ipywidgets.FloatProgress(description="epoch", max=1, layout=layout)
         self.run = ipywidgets.FloatProgress(description="run", max=1, layout=layout)
-        self.line, self.status = ipywidgets.Label("the first step is on its way ..."), Status()
+        self.line = ipywidgets.Label("the first step is on its way ...")
         self.stop = ipywidgets.HTML(stop_button())
         self.loss, self.samples = ipywidgets.HTML(), ipywidgets.HTML()
-        parts = [self.epoch, self.run, self.line, self.stop, self.status, self.loss, self.samples]
+        parts = [self.epoch, self.run, self.line, self.stop, self.loss, self.samples]
         self.widget = ipywidgets.VBox(parts)
         self.moved = -float("inf")
 
@@ -148,9 +148,7 @@ class Dashboard(TrainingLog):
         if self.moved < 0:  # no step was made
             self.line.value = "nothing was left to train: raise epochs or max_minutes"
         if isinstance(error, KeyboardInterrupt):
-            told = f"{str(error) or 'stopped'}; run this cell again to go on"
-            self.status.say(told)
-            raise Stopped(told) from None
+            raise Stopped(f"{str(error) or 'stopped'}; run this cell again to go on") from None
 
     def show_progress(self, progress: Progress) -> None:
         if progress.share >= 1 or time.monotonic() - self.moved > REFRESH:
