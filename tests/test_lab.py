@@ -72,10 +72,12 @@ def test_01_browses_recordings(opened, workbook):
     tab.page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
     at = tab.page.locator("figure audio").last.evaluate("a => a.currentTime / a.duration")
     assert 0.3 < at < 0.7, "a click into the picture seeks"
-    tab.page.get_by_label("show").select_option("with a problem")
+    tab.page.get_by_label("show", exact=True).select_option("with a problem")
     tab.page.get_by_text("no recording matches").wait_for()
     own = Path(__file__).parents[1] / "data" / "sample_corpus" / "007.ogg"
-    tab.page.locator("input[type=file]").set_input_files(own)
+    with tab.page.expect_file_chooser() as chooser:
+        tab.press("your own (0)")
+    chooser.value.set_files(own)
     tab.page.get_by_alt_text("three views of 007.ogg").wait_for()
     kept = workbook / "data" / "corpora" / "own" / "007.ogg"
     assert kept.read_bytes() == own.read_bytes()
