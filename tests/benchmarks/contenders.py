@@ -40,7 +40,7 @@ def vocoder(sound: np.ndarray, speed: float = 1.0, semitones: int = 0) -> np.nda
 
 def librosa_inversion(image: np.ndarray, params: SpectrogramParams) -> np.ndarray:
     """A picture to sound by librosa alone, from what its own `melspectrogram` would have given: at
-    our scale, its tolerance is not reached in hours."""
+    our scale, its tolerance is not reached in minutes."""
     import librosa
 
     grid = {"sr": params.sample_rate, "n_fft": params.n_fft}
