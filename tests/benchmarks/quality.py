@@ -70,7 +70,8 @@ def trained(name: str, network, recipe: dict, seconds: float) -> list[Row]:
     rows = []
     with (
         tempfile.TemporaryDirectory() as folder,
-        mock.patch.object(training._Loop, "elapsed", lambda loop: loop.state.step * seconds),
+        # Asked after a step, before it is counted.
+        mock.patch.object(training._Loop, "elapsed", lambda loop: (loop.state.step + 1) * seconds),
     ):
         for minutes in MINUTES:
             limit = {"max_minutes": float(minutes), "epochs": NEVER, "sample_every": NEVER}
