@@ -4,9 +4,10 @@ import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
-from ddpmlib.ddpm import DEVICES, PRECISIONS
-from ddpmlib.diffusion import MIN_NOISE_STEPS, SCHEDULES, TARGETS
+from ddpmlib.devices import DEVICES, PRECISIONS
+from ddpmlib.diffusion import TARGETS
 from ddpmlib.parameters import check_type
+from ddpmlib.schedules import MIN_NOISE_STEPS, SCHEDULES
 
 MAX_SEED = 2**32 - 1  # torch on a processor ignores what is above 32 bits
 
@@ -25,6 +26,8 @@ class TrainConfig:
     result_bucket: str = ""  # bucket for samples and model; empty: local only
     name: str = "DDPM_Unconditional256x"  # of the run and its folder
     init_from: str = ""  # weights or run to begin with, such as runs/demo; empty: at random
+    condition: str = ""  # what the network is told: a column of the data, such as speaker or text
+    condition_dropout: float = 0.1  # share of pictures of which nothing is said
     seed: int = 0  # of weights, order, noise and samples
     max_minutes: float | None = None  # stop after this much training, resumed time included
     noise_steps: int = 1000
@@ -54,8 +57,9 @@ class TrainConfig:
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise ValueError(f"{name} is {value}; it must be above 0")
-        if not 0 <= self.ema_decay < 1:
-            raise ValueError(f"ema_decay is {self.ema_decay}; it must be at least 0 and below 1")
+        for name in ("ema_decay", "condition_dropout"):
+            if not 0 <= (value := getattr(self, name)) < 1:
+                raise ValueError(f"{name} is {value}; it must be at least 0 and below 1")
         if Path(self.name).name != self.name or "\\" in self.name or self.name[:1] in ("", "."):
             raise ValueError(f"name is {self.name!r}; needed: a plain name without folders")
         choices = {"device": DEVICES, "precision": PRECISIONS, "schedule": SCHEDULES}

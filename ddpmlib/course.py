@@ -11,7 +11,7 @@ import torch
 
 from ddpmlib.config import TrainConfig
 
-ORDER, TIMES, NOISE = range(3)  # what a random draw is for
+ORDER, TIMES, NOISE, SILENCE = range(4)  # what a random draw is for
 
 
 def learning_rate(config: TrainConfig, step: int, share: float) -> float:
@@ -49,6 +49,13 @@ def noise(config: TrainConfig, step: int, device: torch.device) -> torch.Tensor:
     generator = _seeded(device, config.seed, NOISE, step)
     shape = (config.batch_size, 1, *config.image_size)
     return torch.randn(shape, generator=generator, device=device)
+
+
+def silent(config: TrainConfig, step: int) -> torch.Tensor:
+    """Which pictures (batch_size,) of a step are seen without their condition, so that the network
+    also learns what is likely when nothing is said."""
+    generator = _seeded("cpu", config.seed, SILENCE, step)
+    return torch.rand(config.batch_size, generator=generator) < config.condition_dropout
 
 
 def _seeded(device: str | torch.device, *numbers: int) -> torch.Generator:

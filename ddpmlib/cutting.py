@@ -1,11 +1,19 @@
 """Strips of sound -> pictures: one recording at a time, or short ones laid end to end."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from itertools import groupby
 
 import numpy as np
 
 from ddpmlib.manifest import SPLITS, Entry
+
+Labels = Callable[[str], tuple]  # what is known of a recording, by its path
+
+
+def no_labels(file: str) -> tuple:
+    """Nothing is known: all recordings are alike."""
+    return ()
 
 
 def cut(image: np.ndarray, n_frames: int, overlap: float) -> np.ndarray:
@@ -29,8 +37,13 @@ def starts(frames: int, n_frames: int, overlap: float) -> np.ndarray:
     return np.linspace(0, rest, -(-rest // step) + 1).round().astype(int)
 
 
-def join(entries: Sequence[Entry], n_frames: int, overlap: float, seed: int) -> list[Entry]:
+def join(
+    entries: Sequence[Entry], n_frames: int, overlap: float, seed: int, labels: Labels = no_labels
+) -> list[Entry]:
     """Lay the recordings of each split end to end, in an order drawn from the seed.
+
+    Args:
+        labels: of a file; recordings with different ones are laid on different strips.
 
     Returns:
         The entries in that order, `pictures` of each being those that begin in it; then those
@@ -40,18 +53,39 @@ def join(entries: Sequence[Entry], n_frames: int, overlap: float, seed: int) -> 
     for split in SPLITS:
         used = [entry for entry in entries if entry.split == split and entry.frames]
         order = np.random.default_rng(seed).permutation(len(used))
-        used = [used[i] for i in order]
-        ends = np.cumsum([0, *(entry.frames for entry in used)])
-        if not used:
-            continue
-        begin_in = np.searchsorted(ends, starts(int(ends[-1]), n_frames, overlap), side="right") - 1
-        counts = np.bincount(begin_in, minlength=len(used))
-        laid += [replace(e, pictures=int(n)) for e, n in zip(used, counts, strict=False)]
+        order = sorted(order, key=lambda i: str(labels(used[i].file)))  # stable: drawn within
+        for strip in strips([used[i] for i in order], labels):
+            begin_in = [shown[0] for shown in _shown(strip, n_frames, overlap)]
+            counts = np.bincount(begin_in, minlength=len(strip))
+            laid += [replace(e, pictures=int(n)) for e, n in zip(strip, counts, strict=True)]
     return laid + [entry for entry in entries if not entry.frames]
 
 
+def strips(entries: Sequence[Entry], labels: Labels = no_labels) -> list[list[Entry]]:
+    """The entries that `join` laid end to end, strip by strip."""
+    grouped = groupby(entries, key=lambda entry: (entry.split, labels(entry.file)))
+    return [list(strip) for _, strip in grouped]
+
+
+def recordings_shown(
+    entries: Sequence[Entry], n_frames: int, overlap: float, labels: Labels = no_labels
+) -> list[list[Entry]]:
+    """For each picture the recordings in it: several of those that `join` laid end to end."""
+    if not entries[0].frames:
+        return [[entry] for entry in entries for _ in range(entry.pictures)]
+    return [
+        [strip[i] for i in shown]
+        for strip in strips(entries, labels)
+        for shown in _shown(strip, n_frames, overlap)
+    ]
+
+
 def joined_pictures(
-    entries: Sequence[Entry], images: Iterable[np.ndarray], n_frames: int, overlap: float
+    entries: Sequence[Entry],
+    images: Iterable[np.ndarray],
+    n_frames: int,
+    overlap: float,
+    labels: Labels = no_labels,
 ) -> Iterator[np.ndarray]:
     """Cut the pictures that `join` counted, (1, 1, n_mels, n_frames) each.
 
@@ -60,10 +94,8 @@ def joined_pictures(
         images: (1, 1, n_mels, frames) of each. Held at once: one of them, and less than a picture.
     """
     images = iter(images)
-    for split in SPLITS:
-        left = sum(entry.frames for entry in entries if entry.split == split)
-        if left == 0:
-            continue
+    for laid in strips(entries, labels):
+        left = sum(entry.frames for entry in laid)
         strip, begin = next(images), 0
         left -= strip.shape[-1]
         for start in starts(left + strip.shape[-1], n_frames, overlap):
@@ -72,6 +104,15 @@ def joined_pictures(
                 image = next(images)
                 strip, left = np.concatenate([strip, image], axis=-1), left - image.shape[-1]
             yield _filled(strip, n_frames)[..., :n_frames]
+
+
+def _shown(strip: Sequence[Entry], n_frames: int, overlap: float) -> list[range]:
+    """Which entries of a strip each of its pictures shows."""
+    ends = np.cumsum([entry.frames for entry in strip])
+    begin = starts(int(ends[-1]), n_frames, overlap)
+    first = np.searchsorted(ends, begin, side="right")
+    last = np.searchsorted(ends, begin + n_frames, side="left").clip(max=len(strip) - 1)
+    return [range(a, b + 1) for a, b in zip(first.tolist(), last.tolist(), strict=True)]
 
 
 def _filled(strip: np.ndarray, n_frames: int) -> np.ndarray:

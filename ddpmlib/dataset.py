@@ -1,100 +1,19 @@
-"""One `.npy` of pictures with its parameters beside it, and the data sets that read it."""
+"""Data sets that read one `.npy` of pictures, with its parameters and conditions beside it."""
 
 import bisect
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from ddpmlib.annotation import open_condition
 from ddpmlib.buckets import is_bucket
-from ddpmlib.cutting import join, joined_pictures
-from ddpmlib.manifest import SPLITS, UTF8, Entry, summary
-from ddpmlib.preparation import Preparation, prepare
+from ddpmlib.manifest import SPLITS
 from ddpmlib.spectrogram import SpectrogramParams
-from ddpmlib.storage import (
-    atomic_write,
-    bucket_path,
-    data_folder,
-    fetch,
-    fetch_beside,
-    write_array,
-)
-
-
-def build(
-    folder: str | Path, name: str, preparation: Preparation | None = None, workers: int = -1
-) -> Path:
-    """Folder of recordings -> `data/spectrograms/NAME.npy` and `NAME.json`; prints a summary.
-
-    The arrays of the single recordings stay in `data/spectrograms/NAME/`; building again does
-    only what is new.
-
-    Raises:
-        ValueError: a name with a folder in it, or no usable recording.
-        OSError: see `prepare`.
-    """
-    if not name or Path(name).name != name or name.startswith("."):
-        raise ValueError(f"name is {name!r}; needed: a plain name without folders, like my_voice")
-    preparation = preparation or Preparation()
-    folder_of_arrays = data_folder() / "spectrograms" / name
-    entries = prepare(folder, folder_of_arrays, preparation, workers)
-    if preparation.join:
-        n_frames, overlap = preparation.params.n_frames, preparation.overlap
-        entries = join(entries, n_frames, overlap, preparation.seed)
-    print(summary(entries, preparation.params))
-    return combine(entries, folder_of_arrays, preparation, folder)
-
-
-def combine(
-    entries: list[Entry], arrays: Path, preparation: Preparation, folder: str | Path = ""
-) -> Path:
-    """Bring the arrays of `prepare` into one file `arrays.npy`, described by `arrays.json`.
-
-    Peak memory is that of one recording. Both files appear only when complete; a pair made
-    earlier stays usable until then.
-
-    Raises:
-        ValueError: no usable recording among the entries, or an array that is not whole.
-        OSError: cannot be written (no space, no permission).
-    """
-    used = [entry for entry in entries if entry.output]
-    if not used:
-        reasons = "; ".join(f"{e.file}: {e.reason}" for e in entries[:3])
-        raise ValueError(f"none of {len(entries)} recordings can be used ({reasons})")
-    firsts = np.cumsum([0, *(entry.pictures for entry in used)])
-    shape = (int(firsts[-1]), 1, *preparation.params.image_size)
-    description = {
-        "folder": str(folder),  # of the recordings, where it was when they were prepared
-        "params": preparation.params.to_dict(),
-        "shape": shape,
-        "overlap": preparation.overlap,
-        "join": preparation.join,
-        "augment": preparation.augment,
-        "files": [
-            {
-                "file": e.file,
-                "sha256": e.sha256,
-                "split": e.split,
-                "first": int(first),
-                "pictures": e.pictures,
-            }
-            for e, first in zip(used, firsts[:-1], strict=True)
-        ],
-        "skipped": [{"file": e.file, "reason": e.reason} for e in entries if e.reason],
-    }
-    npy, sidecar = arrays.with_name(arrays.name + ".npy"), arrays.with_name(arrays.name + ".json")
-    with atomic_write(sidecar) as new_sidecar, atomic_write(npy) as new_npy:
-        new_sidecar.write_text(json.dumps(description, indent=1, ensure_ascii=False), **UTF8)
-        pictures = _arrays_of(used, arrays, preparation.params)
-        if preparation.join:
-            n_frames, overlap = preparation.params.n_frames, preparation.overlap
-            pictures = joined_pictures(used, pictures, n_frames, overlap)
-        write_array(new_npy, shape, pictures)
-        sidecar.unlink(missing_ok=True)  # never an old description beside new data
-    return npy
+from ddpmlib.storage import bucket_path, fetch, fetch_beside
 
 
 class SpectrogramSet(torch.utils.data.Dataset):
@@ -105,10 +24,11 @@ class SpectrogramSet(torch.utils.data.Dataset):
             (N, 1, n_mels, n_frames) of values in 0...1 without one, as the original project wrote.
         split: "train", "validation" or None for every picture.
         params: the grid of an array that has no description.
+        condition: a column of what is known of the recordings, such as "speaker"; empty: none.
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: cut off, not pictures, or not what its description says.
+        ValueError: cut off, not pictures, not what its description says, or without the condition.
     """
 
     def __init__(
@@ -116,11 +36,12 @@ class SpectrogramSet(torch.utils.data.Dataset):
         path: str | Path,
         split: str | None = "train",
         params: SpectrogramParams | None = None,
+        condition: str = "",
     ):
         if split not in (*SPLITS, None):
             raise ValueError(f"split is {split!r}; needed: train, validation or None")
         self.path = fetch(path)
-        self.pictures = _open_pictures(self.path)
+        self.pictures = open_pictures(self.path)
         sidecar = fetch_beside(path, ".json")
         self.has_description = sidecar is not None
         if sidecar:
@@ -136,6 +57,10 @@ class SpectrogramSet(torch.utils.data.Dataset):
         rows = [np.arange(f["first"], f["first"] + f["pictures"]) for f in spans]
         self.rows = np.concatenate([np.arange(0), *rows])
         self.firsts = [span["first"] for span in self.files]
+        self.kind, self.said = None, None
+        if condition:
+            described = self.described, condition, len(self.pictures)
+            self.kind, self.said = open_condition(path, *described)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -149,7 +74,14 @@ class SpectrogramSet(torch.utils.data.Dataset):
 
     def __setstate__(self, state: dict) -> None:
         self.__dict__ |= state
-        self.pictures = _open_pictures(self.path)
+        self.pictures = open_pictures(self.path)
+
+    def conditions(self, indices: Sequence[int]) -> torch.Tensor | None:
+        """What is said of some pictures, a row each; see `ddpmlib.condition`."""
+        if self.kind is None:
+            return None
+        rows = np.load(self.said, mmap_mode="r", allow_pickle=False)
+        return torch.from_numpy(rows[self.rows[np.asarray(indices)]])
 
     def source(self, index: int) -> str:
         """File name of the recording that a picture was cut from."""
@@ -166,6 +98,7 @@ class SpectrogramSet(torch.utils.data.Dataset):
             description = json.loads(sidecar.read_text("utf-8"))
             self.params = SpectrogramParams.from_dict(description["params"])
             self.files, shape = description["files"], tuple(description["shape"])
+            self.described = description.get("conditions", {})
             rows = sum(span["pictures"] for span in self.files if span["split"] in SPLITS)
         except (ValueError, KeyError, TypeError) as error:
             raise ValueError(f"{sidecar} is no description of pictures: {error}") from error
@@ -191,7 +124,7 @@ class SpectrogramSet(torch.utils.data.Dataset):
             )
         self.params = params
         # Copies of one recording lie side by side there: one block at the end leaks least.
-        total = len(self.pictures)
+        total, self.described = len(self.pictures), {}
         train = total - total // 10
         self.files = [
             {"file": self.path.name, "split": "train", "first": 0, "pictures": train},
@@ -206,19 +139,25 @@ class GCPSpectrogramSet(SpectrogramSet):
         super().__init__(bucket_path(bucket_name, file_name), **options)
 
 
-def open_splits(dataset: str, bucket_name: str = "") -> tuple[SpectrogramSet, SpectrogramSet]:
+def open_splits(
+    dataset: str, bucket_name: str = "", condition: str = ""
+) -> tuple[SpectrogramSet, SpectrogramSet]:
     """Pictures to train and to validate of a data set in `data/spectrograms/`, or in a bucket.
 
     Raises:
         FileNotFoundError, ValueError: see `SpectrogramSet`.
     """
-    if bucket_name:
-        return tuple(GCPSpectrogramSet(dataset, bucket_name, split=split) for split in SPLITS)
     path = dataset if is_bucket(dataset) else f"spectrograms/{dataset}"
-    return tuple(SpectrogramSet(path, split) for split in SPLITS)
+    path = bucket_path(bucket_name, dataset) if bucket_name else path
+    return tuple(SpectrogramSet(path, split, condition=condition) for split in SPLITS)
 
 
-def _open_pictures(path: Path) -> np.ndarray:
+def open_pictures(path: Path) -> np.ndarray:
+    """The memory map of a file of pictures.
+
+    Raises:
+        ValueError: it is not one.
+    """
     try:
         pictures = np.load(path, mmap_mode="r", allow_pickle=False)
     except (ValueError, EOFError, OSError) as error:
@@ -231,12 +170,3 @@ def _open_pictures(path: Path) -> np.ndarray:
             "needed: floats of shape (N, 1, n_mels, n_frames)"
         )
     return pictures
-
-
-def _arrays_of(used: list[Entry], arrays: Path, params: SpectrogramParams) -> Iterator[np.ndarray]:
-    for entry in used:
-        path, needed = arrays / entry.output, entry.shape(params)
-        array = _open_pictures(path)
-        if array.shape != needed:
-            raise ValueError(f"{path} has shape {array.shape}; needed: {needed}")
-        yield array

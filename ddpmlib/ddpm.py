@@ -1,13 +1,19 @@
 """The trained thing: network, schedule, target and grid together; saved, loaded and sampled."""
 
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from ddpmlib import diffusion
+from ddpmlib.condition import Kind, rows
+from ddpmlib.devices import autocast, pick_device
+from ddpmlib.editing import Edit
+from ddpmlib.guidance import guided
 from ddpmlib.original import OriginalConfig
+from ddpmlib.schedules import noise_schedule, sampling_timesteps
 from ddpmlib.spectrogram import DEFAULT, SpectrogramParams
 from ddpmlib.stitching import over_windows
 from ddpmlib.storage import fetch
@@ -15,10 +21,8 @@ from ddpmlib.unet import UNet, UNetConfig
 from ddpmlib.weights import load_weights, save_weights, unfit
 
 WEIGHTS, GUIDE = "model.safetensors", "guide.safetensors"
-GUIDANCE = 2.0  # how far from the guide; more is clearer and less varied, 1 is not at all
+GUIDANCE = 2.0  # see `guided`; more is clearer and less varied
 VALIDATION_PICTURES = 256
-DEVICES = ("auto", "cpu", "cuda", "mps")
-PRECISIONS = ("auto", "bfloat16", "float32")
 
 
 @dataclass
@@ -34,13 +38,18 @@ class DDPM:
     guide: "DDPM | None" = None  # a worse model of the same voice; see `guided`
 
     def __post_init__(self):
-        self.alpha_bar = diffusion.noise_schedule(self.schedule, self.noise_steps)
+        self.alpha_bar = noise_schedule(self.schedule, self.noise_steps)
         if self.target not in diffusion.TARGETS:
             raise ValueError(f"target is {self.target!r}; needed: {', '.join(diffusion.TARGETS)}")
         self.network.config.check_image_size(self.params.image_size)
         for name in ("params", "schedule", "noise_steps", "target") if self.guide else ():
             if (theirs := getattr(self.guide, name)) != (ours := getattr(self, name)):
                 raise ValueError(f"{name} of the guide is {theirs}; needed: {ours}, its model's")
+
+    @property
+    def kind(self) -> Kind | None:
+        """What it can be told besides picture and time."""
+        return self.network.config.condition
 
     @torch.inference_mode()
     def sample(
@@ -54,6 +63,8 @@ class DDPM:
         seconds: float | None = None,
         guidance: float = GUIDANCE,
         noise: torch.Tensor | None = None,
+        condition=None,
+        edit: Edit | None = None,
         **options,
     ) -> np.ndarray:
         """Invent pictures.
@@ -70,14 +81,17 @@ class DDPM:
                 stitched (`ddpmlib.stitching`), shorter ones cut off.
             guidance: see `guided`.
             noise: what to begin with, instead of `noise(count, seed, seconds)`.
+            condition: what to say: a label, a text or a vector for all, or a list with one for each
+                picture; None says nothing. See `condition.rows`.
+            edit: a picture to begin from.
             options: passed to the sampler, such as eta for "ddim".
 
         Returns:
             (count, 1, n_mels, frames) float32 in [-1, 1].
 
         Raises:
-            ValueError: unknown sampler; steps, count or seconds out of range; noise of another
-                shape.
+            ValueError: unknown sampler; steps, count or seconds out of range; noise, condition or
+                edit that do not fit.
         """
         if sampler not in diffusion.SAMPLERS:
             raise ValueError(f"sampler is {sampler!r}; needed: {', '.join(diffusion.SAMPLERS)}")
@@ -88,17 +102,25 @@ class DDPM:
         noise = drawn if noise is None else noise
         if noise.shape != drawn.shape:
             raise ValueError(f"noise is {tuple(noise.shape)}; needed: {tuple(drawn.shape)}")
-        model = self.guided(guidance)
-        if noise.shape[-1] > self.params.n_frames:
-            model = over_windows(model, self.params.n_frames, batch_size)
-        timesteps = diffusion.sampling_timesteps(self.noise_steps, steps)
+        said = self._said(condition, count)
+        timesteps = sampling_timesteps(self.noise_steps, steps, edit.strength if edit else 1.0)
         frames = self.params.n_frames if seconds is None else self.params.frames_in(seconds)
         device = next(self.network.parameters()).device
-        pictures = []
-        for x_t in noise.split(batch_size):
+        wide, pictures = noise.shape[-1] > self.params.n_frames, []
+        # The windows of a wide picture share what is said of it, those of others do not.
+        together = 1 if wide and said is not None else batch_size
+        for start in range(0, count, together):
+            part = slice(start, start + together)
+            model = guided(self, guidance, None if said is None else said[part].to(device))
+            if wide:
+                model = over_windows(model, self.params.n_frames, batch_size)
+            x_t = noise[part].to(device)
+            if edit:
+                x_t = edit.begin(x_t, timesteps[0], self.alpha_bar)
+                model = edit.around(model, self.alpha_bar, self.target)
             x_0 = diffusion.SAMPLERS[sampler](
                 model,
-                x_t.to(device),
+                x_t,
                 self.alpha_bar,
                 self.target,
                 timesteps,
@@ -119,29 +141,20 @@ class DDPM:
         shape = (1, 1, self.params.n_mels, max(frames, self.params.n_frames))
         return torch.cat([torch.randn(shape, generator=generator) for _ in range(count)])
 
-    def guided(self, guidance: float) -> diffusion.Model:
-        """What the network predicts, led away from what the guide does: guide + g (own - guide).
-
-        Two models of the same voice make the same mistakes, the worse one larger ones; beyond the
-        better one there are fewer (Karras et al. 2024, "Guiding a Diffusion Model with a Bad
-        Version of Itself"). Without a guide, or with guidance 1, `predict` itself.
-        """
-        if self.guide is None or guidance == 1:
-            return self.predict
-
-        def predict(x_t: torch.Tensor, time: torch.Tensor) -> torch.Tensor:
-            worse = self.guide.predict(x_t, time).float()
-            return worse + guidance * (self.predict(x_t, time).float() - worse)
-
-        return predict
+    def _said(self, condition, count: int) -> torch.Tensor | None:
+        if condition is None:
+            return None
+        if self.kind is None:
+            raise ValueError(f"condition is {condition!r}; needed: None, this model knows none")
+        return rows(self.kind, condition, count)
 
     @torch.inference_mode()
     def loss_on(self, pictures: torch.utils.data.Dataset, batch_size: int = 16) -> float | None:
         """Mean training loss on held-out pictures, with the same noise at every call.
 
         Args:
-            pictures: items (1, n_mels, n_frames); of more than VALIDATION_PICTURES, an evenly
-                spread part is used.
+            pictures: items (1, n_mels, n_frames), with their `conditions` if the model knows any;
+                of more than VALIDATION_PICTURES, an evenly spread part is used.
 
         Returns:
             None when there are no pictures.
@@ -155,8 +168,10 @@ class DDPM:
             part = slice(start, start + batch_size)
             x_0 = torch.stack([pictures[i] for i in chosen[part]])
             noise = torch.randn(x_0.shape, generator=generator).to(device)
+            said = pictures.conditions(chosen[part]) if self.kind else None
+            model = partial(self.predict, condition=said)
             inputs = x_0.to(device), t[part].long(), noise, self.alpha_bar, self.target
-            total += diffusion.training_loss(self.predict, *inputs).sum().item()
+            total += diffusion.training_loss(model, *inputs).sum().item()
         return total / count if count else None
 
     def save(self, path: str | Path, half: bool = False, **metadata) -> None:
@@ -203,42 +218,13 @@ class DDPM:
         params = SpectrogramParams.from_dict(facts["params"])
         return cls(network, params, facts["schedule"], facts["noise_steps"], facts["target"])
 
-    def predict(self, x_t: torch.Tensor, time: torch.Tensor) -> torch.Tensor:
-        """The network's prediction of the target."""
+    def predict(
+        self, x_t: torch.Tensor, time: torch.Tensor, condition: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """The network's prediction of the target; a condition is (batch, ...), None: nothing."""
+        inputs = [x_t, time]
+        if self.kind:
+            said = rows(self.kind, None, len(x_t)) if condition is None else condition
+            inputs.append(said.expand(len(x_t), *self.kind.shape).to(x_t.device))
         with autocast(x_t.device, self.precision):
-            return self.network(x_t, time)
-
-
-def pick_device(name: str) -> str:
-    """Where to compute: "auto" is cuda or mps where there is one, else cpu.
-
-    Raises:
-        ValueError: unknown, or not on this machine.
-    """
-    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if name not in DEVICES:
-        raise ValueError(f"device is {name!r}; needed: {', '.join(DEVICES)}")
-    if name == "auto":
-        return next((device for device, here in available.items() if here), "cpu")
-    if not available.get(name, True):
-        raise ValueError(f"device is {name!r}, which this machine lacks; use auto or cpu")
-    return name
-
-
-def autocast(device: torch.device, precision: str = "auto") -> torch.autocast:
-    """Mixed precision: "bfloat16", "float32" (off), or "auto", bfloat16 where it is the faster.
-
-    Raises:
-        ValueError: another precision.
-    """
-    if precision not in PRECISIONS:
-        raise ValueError(f"precision is {precision!r}; needed: {', '.join(PRECISIONS)}")
-    fast = precision == "bfloat16" or (precision == "auto" and _has_bfloat16(device.type))
-    return torch.autocast(device.type, torch.bfloat16, enabled=fast)
-
-
-def _has_bfloat16(device: str) -> bool:
-    if device == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    # Without instructions for it, bfloat16 on a processor is slower than float32.
-    return device == "cpu" and torch.cpu._is_avx512_bf16_supported()
+            return self.network(*inputs)

@@ -1,4 +1,4 @@
-"""Diffusion in pure functions: noise schedules, forward process, training loss, samplers.
+"""Diffusion in pure functions: forward process, training loss, samplers.
 
 Notation of Ho et al. 2020 ("Denoising Diffusion Probabilistic Models", DDPM): x_0 a picture,
 x_t = sqrt(alpha_bar_t) x_0 + sqrt(1 - alpha_bar_t) noise, for t = 0 ... noise_steps - 1.
@@ -10,44 +10,11 @@ from collections.abc import Callable, Sequence
 import torch
 
 TARGETS = ("eps", "x0", "v")
-SCHEDULES = ("linear", "cosine")
-MIN_NOISE_STEPS = 10
-MAX_FINAL_ALPHA_BAR = 1e-3
 
 # Model: (x_t, time in [0, 1] of shape (batch,)) -> prediction of the target, shape of x_t.
 Model = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 # Callback: (step counted from 0, x_t after the step, predicted x_0); returns nothing.
 Callback = Callable[[int, torch.Tensor, torch.Tensor], None]
-
-
-def noise_schedule(name: str, noise_steps: int) -> torch.Tensor:
-    """alpha_bar (noise_steps,) float64: the share of signal power left after each step.
-
-    "linear": Ho et al. 2020, betas 1e-4 ... 0.02 for 1000 steps, rescaled so that alpha_bar ends
-    close to 0 for any number of steps. "cosine": Nichol & Dhariwal 2021, eq. 17. Betas are capped
-    at 0.999, which the linear ones reach below about 20 steps.
-
-    Raises:
-        ValueError: unknown name, fewer than MIN_NOISE_STEPS, or signal left at the last step.
-    """
-    if name not in SCHEDULES:
-        raise ValueError(f"schedule is {name!r}; needed: {' or '.join(SCHEDULES)}")
-    if noise_steps < MIN_NOISE_STEPS:
-        raise ValueError(f"noise_steps is {noise_steps}; needed: at least {MIN_NOISE_STEPS}")
-    if name == "linear":
-        scale = 1000 / noise_steps
-        betas = torch.linspace(1e-4 * scale, 0.02 * scale, noise_steps, dtype=torch.float64)
-    else:
-        times = torch.arange(noise_steps + 1, dtype=torch.float64) / noise_steps
-        signal = torch.cos((times + 0.008) / 1.008 * math.pi / 2) ** 2
-        betas = 1 - signal[1:] / signal[:-1]
-    alpha_bar = torch.cumprod(1 - betas.clamp(max=0.999), dim=0)
-    if alpha_bar[-1] >= MAX_FINAL_ALPHA_BAR:
-        raise ValueError(
-            f"{name} schedule of {noise_steps} steps leaves alpha_bar {alpha_bar[-1]:.3g} at its "
-            f"end; needed: below {MAX_FINAL_ALPHA_BAR}, or sampling starts from noise never seen"
-        )
-    return alpha_bar
 
 
 def add_noise(
@@ -61,6 +28,14 @@ def add_noise(
     """
     signal, sigma = _scales(alpha_bar, t, x_0)
     return signal * x_0 + sigma * noise
+
+
+def noise_in(
+    x_t: torch.Tensor, x_0: torch.Tensor, t: torch.Tensor, alpha_bar: torch.Tensor
+) -> torch.Tensor:
+    """The noise with which `add_noise` makes x_t of x_0."""
+    signal, sigma = _scales(alpha_bar, t, x_t)
+    return (x_t - signal * x_0) / sigma
 
 
 def target_of(
@@ -100,20 +75,6 @@ def training_loss(
 def time_of(t: torch.Tensor, alpha_bar: torch.Tensor) -> torch.Tensor:
     """Steps (batch,) -> times in [0, 1), the same for any number of noise steps."""
     return t.float() / len(alpha_bar)
-
-
-def sampling_timesteps(noise_steps: int, steps: int) -> list[int]:
-    """Steps from noise to picture: the last noise step first, evenly spaced.
-
-    "Trailing" spacing of Lin et al. 2024 ("Common Diffusion Noise Schedules and Sample Steps Are
-    Flawed", table 2): always begins at pure noise; with steps = noise_steps it visits every one.
-
-    Raises:
-        ValueError: steps outside 1 ... noise_steps.
-    """
-    if not 1 <= steps <= noise_steps:
-        raise ValueError(f"steps is {steps}; needed: 1 to {noise_steps}, the steps of training")
-    return [round(noise_steps - i * noise_steps / steps) - 1 for i in range(steps)]
 
 
 def ddpm(

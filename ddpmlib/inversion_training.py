@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ddpmlib.ddpm import autocast, pick_device
+from ddpmlib.devices import autocast, pick_device
 from ddpmlib.learned_inversion import LearnedInversion
 from ddpmlib.mel import mel_filters, window_gain
 from ddpmlib.recordings import load_recordings

@@ -21,6 +21,18 @@ RECIPE |= {"ema_decay": 0.0, "clip_norm": 1e9, "warmup_steps": 1}
 class OriginalConfig:
     """Stands where a `UNetConfig` may stand; there is nothing to choose."""
 
+    condition = None
+
+    def told(self, condition: None) -> "OriginalConfig":
+        """Itself; it cannot be told anything.
+
+        Raises:
+            ValueError: it should be.
+        """
+        if condition is not None:
+            raise ValueError(f"condition is {condition}; needed: None for the original network")
+        return self
+
     def build(self) -> "OriginalUNet":
         """The network with random weights."""
         return OriginalUNet()

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from ddpmlib.config import TrainConfig
 from ddpmlib.dataset import SpectrogramSet, open_splits
-from ddpmlib.ddpm import pick_device
+from ddpmlib.devices import pick_device
 from ddpmlib.storage import data_folder
 from ddpmlib.unet import UNetConfig
 
@@ -32,7 +32,7 @@ def open_data(config: TrainConfig) -> tuple[SpectrogramSet, SpectrogramSet]:
     Raises:
         FileNotFoundError, ValueError: see `SpectrogramSet`; image_size or batch_size do not fit.
     """
-    sets = open_splits(config.dataset, config.bucket_name)
+    sets = open_splits(config.dataset, config.bucket_name, config.condition)
     config.check_data(*sets)
     return sets
 
@@ -153,7 +153,7 @@ def make_accelerator(config: TrainConfig, run_folder: Path):
     if PartialState._shared_state and PartialState().num_processes == 1:
         _forget_accelerator()
     tracker = "tensorboard" if importlib.util.find_spec("tensorboard") else None
-    # Precision is ours (ddpm.autocast): sampling and validation need the same, outside of it.
+    # Precision is ours (devices.autocast): sampling and validation need the same, outside of it.
     options = {"mixed_precision": "no", "log_with": tracker, "project_dir": run_folder}
     if compiles:
         import torch._dynamo

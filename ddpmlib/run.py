@@ -119,7 +119,7 @@ def publish_run(folder: Path, mirror: str, can_wait: bool = False) -> None:
 
 
 def keep_guide(model: DDPM, folder: Path, share: float) -> None:
-    """Keep the weights of a young run, once, to guide the later ones: see `DDPM.guided`.
+    """Keep the weights of a young run, once, to guide the later ones: see `guidance.guided`.
 
     Args:
         share: of the run that is done, 0...1.

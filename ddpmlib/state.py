@@ -10,15 +10,15 @@ import torch
 from torch.optim.swa_utils import AveragedModel
 
 from ddpmlib.config import TrainConfig
+from ddpmlib.dataset import SpectrogramSet
 from ddpmlib.ddpm import DDPM, WEIGHTS
-from ddpmlib.spectrogram import SpectrogramParams
 from ddpmlib.storage import LAST, atomic_write
 from ddpmlib.unet import UNetConfig
 
 CHECKPOINT = LAST  # of the files of a run, on the way into a bucket and out of it
 # These shape the model or the course of its training; a resumed run must not change them.
 FIXED = ("image_size", "noise_steps", "schedule", "target", "batch_size", "seed", "ema_decay")
-FIXED += ("init_from",)
+FIXED += ("init_from", "condition", "condition_dropout")
 _COUNTERS = ("step", "epoch", "batch", "seconds", "loss_sum")
 _DESCRIPTION = ("config", "params", "unet", "data")
 
@@ -123,11 +123,14 @@ class TrainState:
 
 def first_model(
     config: TrainConfig,
-    params: SpectrogramParams,
+    data: SpectrogramSet,
     network: UNetConfig | None,
     device: torch.device,
 ) -> DDPM:
     """The model that a training begins with: random weights, or those of `config.init_from`.
+
+    Its network can be told what the data know of their pictures. Weights that cannot are taken too:
+    what is new has no effect at first.
 
     Raises:
         FileNotFoundError: no weights there.
@@ -136,18 +139,21 @@ def first_model(
     kind = {name: getattr(config, name) for name in ("schedule", "noise_steps", "target")}
     if not config.init_from:
         torch.manual_seed(config.seed)
-        unet = (network or UNetConfig()).build()
+        unet = (network or UNetConfig()).told(data.kind).build()
     else:
         first = DDPM.load(config.init_from)
-        first.params.check_same(params, config.init_from, "the data")
-        unet = first.network.train()
-        wanted = kind | {"network": network or unet.config}
+        first.params.check_same(data.params, config.init_from, "the data")
+        theirs = first.network.config if first.kind else first.network.config.told(data.kind)
+        wanted = kind | {"network": (network or theirs).told(data.kind)}
         for name, value in wanted.items():
-            theirs = unet.config if name == "network" else getattr(first, name)
-            if value != theirs:
-                raise ValueError(f"{name} is {value} but {theirs} in {config.init_from}; give that")
+            have = theirs if name == "network" else getattr(first, name)
+            if value != have:
+                raise ValueError(f"{name} is {value} but {have} in {config.init_from}; give that")
+        torch.manual_seed(config.seed)
+        unet = theirs.build().train()
+        unet.load_state_dict(first.network.state_dict(), strict=first.kind == data.kind)
     unet = unet.to(device, memory_format=torch.channels_last)
-    return DDPM(unet, params, **kind, precision=config.precision)
+    return DDPM(unet, data.params, **kind, precision=config.precision)
 
 
 def read_checkpoint(path: Path, name: str = "") -> dict:

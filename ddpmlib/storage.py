@@ -209,8 +209,10 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
-def write_array(path: Path, shape: tuple[int, ...], parts: Iterable[np.ndarray]) -> None:
-    """Write parts behind each other as one float16 `.npy` of a shape, one in memory at a time.
+def write_array(
+    path: Path, shape: tuple[int, ...], parts: Iterable[np.ndarray], dtype: str = "<f2"
+) -> None:
+    """Write parts behind each other as one `.npy` of a shape, one in memory at a time.
 
     As a stream: np.save hides why a write failed, and a full disk under a memory map would kill
     the process.
@@ -218,11 +220,11 @@ def write_array(path: Path, shape: tuple[int, ...], parts: Iterable[np.ndarray])
     Raises:
         OSError: no space.
     """
-    header = {"descr": "<f2", "fortran_order": False, "shape": shape}
+    header = {"descr": np.dtype(dtype).str, "fortran_order": False, "shape": shape}
     with path.open("wb") as stream:
         np.lib.format.write_array_header_1_0(stream, header)
         for part in parts:
-            stream.write(np.ascontiguousarray(part, "<f2"))
+            stream.write(np.ascontiguousarray(part, dtype))
 
 
 def make_folder(path: str | Path) -> Path:

@@ -11,15 +11,18 @@ clock, and no two runs are the same.
 import math
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import torch
 from torch.utils.data import DataLoader
 
 from ddpmlib import course, diffusion
+from ddpmlib.condition import silenced
 from ddpmlib.config import Progress, TrainConfig
 from ddpmlib.dataset import SpectrogramSet
-from ddpmlib.ddpm import DDPM, autocast
+from ddpmlib.ddpm import DDPM
+from ddpmlib.devices import autocast
 from ddpmlib.processes import broadcast, check_processes, make_accelerator
 from ddpmlib.run import (
     append_metrics,
@@ -90,7 +93,7 @@ class _Loop:
         self.accelerator = make_accelerator(config, self.run_folder)
         check_processes(config, self.accelerator.num_processes)
         self.device = self.accelerator.device
-        model = first_model(config, data.params, network, self.device)
+        model = first_model(config, data, network, self.device)
         self.state = TrainState(model, config, data.fingerprint)
         self.steps_per_epoch = len(data) // config.batch_size
 
@@ -151,8 +154,9 @@ class _Loop:
         x_0 = x_0.to(self.device, non_blocking=True)
         t = course.times(config, self.state.step)[self.mine]
         noise = course.noise(config, self.state.step, self.device)[self.mine]
+        model = partial(self.predict, condition=self.said(indices))
         alpha_bar = self.state.model.alpha_bar
-        losses = diffusion.training_loss(self.predict, x_0, t, noise, alpha_bar, config.target)
+        losses = diffusion.training_loss(model, x_0, t, noise, alpha_bar, config.target)
         accelerator.backward(losses.mean())
         norm = accelerator.clip_grad_norm_(self.network.parameters(), config.clip_norm)
         loss = accelerator.reduce(losses.detach().mean(), "mean").item()
@@ -165,9 +169,17 @@ class _Loop:
         self.state.ema.update_parameters(self.state.model.network)
         return loss
 
-    def predict(self, x_t: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+    def predict(self, x_t: torch.Tensor, t: torch.Tensor, condition) -> torch.Tensor:
         with autocast(self.device, self.config.precision):
-            return self.network(x_t, t)
+            return self.network(x_t, t) if condition is None else self.network(x_t, t, condition)
+
+    def said(self, indices: list[int]) -> torch.Tensor | None:
+        """What the network is told of some pictures: of a few of them, nothing."""
+        condition = self.data.conditions(indices)
+        if condition is None:
+            return None
+        silent = course.silent(self.config, self.state.step)[self.mine]
+        return silenced(self.data.kind, condition, silent).to(self.device)
 
     def batches(self) -> Iterator[tuple[torch.Tensor, list[int]]]:
         """What is left of this epoch: pictures of this process, and their indices."""

@@ -1,11 +1,14 @@
 """The U-Net. `python -m ddpmlib.unet` checks it and prints size, operations, time and memory."""
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import torch
 from torch import nn
 from torch.nn import functional
+
+from ddpmlib.condition import Kind, kind_of
+from ddpmlib.encoders import encoder
 
 
 @dataclass(frozen=True)
@@ -18,10 +21,13 @@ class UNetConfig:
     patch: int = 2  # pixels of a side that become channels before the first convolution
     heads: int = 4  # of the attention at the coarsest level
     dropout: float = 0.0  # share of values left out inside a residual block while training
+    condition: Kind | None = None  # what it can be told besides picture and time
 
     def __post_init__(self):
         # JSON brings lists; a frozen dataclass is set through object.
         object.__setattr__(self, "multipliers", tuple(self.multipliers))
+        if isinstance(self.condition, dict):
+            object.__setattr__(self, "condition", kind_of(self.condition))
         for name in ("width", "blocks", "patch", "heads"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1")
@@ -52,6 +58,10 @@ class UNetConfig:
                 f"such as {near}"
             )
 
+    def told(self, condition: Kind | None) -> "UNetConfig":
+        """The same network, which can be told something else, or nothing."""
+        return replace(self, condition=condition)
+
     def build(self) -> "UNet":
         """The network with random weights."""
         return UNet(self)
@@ -71,7 +81,8 @@ class UNet(nn.Module):
     time, zero-initialised ends). Pictures are cut into patches by pixel unshuffle, so that no
     convolution runs at full size; attention sees the coarsest level only.
 
-    Input: x_t (batch, 1, height, width), time (batch,) in [0, 1]. Output: shape of x_t.
+    Input: x_t (batch, 1, height, width), time (batch,) in [0, 1], and for a network with a
+    condition its rows (batch, ...), see `ddpmlib.condition`. Output: shape of x_t.
 
     Raises:
         ValueError: height or width is not a multiple of `config.factor`.
@@ -102,6 +113,8 @@ class UNet(nn.Module):
                 ResidualBlock(channels, channels, embedding, config.dropout),
             ]
         )
+        if config.condition:
+            self.condition = encoder(config.condition, embedding, channels, config.heads)
         for level, width in reversed(list(enumerate(widths))):
             for _ in range(config.blocks):
                 channels += skips.pop()
@@ -114,9 +127,14 @@ class UNet(nn.Module):
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
 
-    def forward(self, x_t: torch.Tensor, time: torch.Tensor) -> torch.Tensor:
+    def forward(
+        self, x_t: torch.Tensor, time: torch.Tensor, condition: torch.Tensor | None = None
+    ) -> torch.Tensor:
         self.config.check_image_size(x_t.shape[-2:])
         embedding = self.time(time)
+        if self.config.condition:
+            said, context = self.condition(condition)
+            embedding = embedding + said
         x = functional.pixel_unshuffle(x_t, self.config.patch)
         height = torch.linspace(-1, 1, x.shape[2], device=x.device, dtype=x.dtype)
         height = height.view(1, 1, -1, 1).expand(len(x), 1, -1, x.shape[3])
@@ -130,7 +148,10 @@ class UNet(nn.Module):
             else:
                 x = layer(x)
         first, attention, second = self.middle
-        x = second(attention(first(x, embedding)), embedding)
+        x = attention(first(x, embedding))
+        if self.config.condition:
+            x = self.condition.attend(x, context)
+        x = second(x, embedding)
         for layer in self.ups:
             if isinstance(layer, ResidualBlock):
                 x = layer(torch.cat([x, skips.pop()], dim=1), embedding)

@@ -10,8 +10,8 @@ from workspace import ROOT
 
 from ddpmlib import answer, trials
 from ddpmlib.audio import load_audio
+from ddpmlib.building import build
 from ddpmlib.corpora import CorpusError
-from ddpmlib.dataset import build
 from ddpmlib.ddpm import DDPM
 from ddpmlib.judge import speech_share
 from ddpmlib.preparation import Preparation

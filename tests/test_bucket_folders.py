@@ -11,7 +11,8 @@ from transfers import ODD, files, in_workbook
 
 from ddpmlib.audio import find_audio
 from ddpmlib.buckets import BucketError
-from ddpmlib.dataset import SpectrogramSet, build
+from ddpmlib.building import build
+from ddpmlib.dataset import SpectrogramSet
 from ddpmlib.preparation import Preparation
 from ddpmlib.spectrogram import SpectrogramParams
 from ddpmlib.storage import download, fetch, publish

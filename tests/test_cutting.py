@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from cases import vowel, write
 
+from ddpmlib.building import build
 from ddpmlib.cutting import cut, join, joined_pictures
-from ddpmlib.dataset import SpectrogramSet, build
+from ddpmlib.dataset import SpectrogramSet
 from ddpmlib.manifest import Entry
 from ddpmlib.preparation import Preparation
 

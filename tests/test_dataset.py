@@ -7,7 +7,8 @@ import pytest
 import torch
 from cases import RATE, SKIP, difficult_recordings, leftovers, one_sentence, python, vowel, write
 
-from ddpmlib.dataset import SpectrogramSet, build, combine
+from ddpmlib.building import build, combine
+from ddpmlib.dataset import SpectrogramSet
 from ddpmlib.preparation import Preparation, prepare
 from ddpmlib.spectrogram import DEFAULT
 
@@ -103,7 +104,7 @@ def test_no_usable_recording_is_an_error_with_reasons(workbook):
 
 FULL_DISK = """
 import resource, sys
-from ddpmlib.dataset import build
+from ddpmlib.building import build
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]),) * 2)
 try:
     build("voice", "my", workers=1)

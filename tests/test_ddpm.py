@@ -11,7 +11,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from tiny import NETWORK, PARAMS
 
-from ddpmlib import ddpm
+from ddpmlib import ddpm, devices
 from ddpmlib.ddpm import DDPM, WEIGHTS
 from ddpmlib.unet import UNet, UNetConfig
 
@@ -19,7 +19,7 @@ from ddpmlib.unet import UNet, UNetConfig
 @pytest.fixture(autouse=True)
 def _exact(monkeypatch):
     """Float32 on one thread, whatever the machine."""
-    monkeypatch.setattr(ddpm, "_has_bfloat16", lambda device: False)
+    monkeypatch.setattr(devices, "_has_bfloat16", lambda device: False)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -228,11 +228,6 @@ def test_validation_of_many_pictures_uses_a_part_spread_evenly(model):
     assert (min(asked), max(asked)) == (0, 999)
 
 
-def test_an_unknown_precision_is_named():
-    with pytest.raises(ValueError, match="precision is 'half'; needed: auto, bfloat16, float32"):
-        ddpm.autocast(torch.device("cpu"), "half")
-
-
 def test_the_default_network_takes_the_default_grid():
     assert DDPM(UNet(UNetConfig(width=8))).params.image_size == (64, 256)
 
@@ -245,13 +240,3 @@ def test_the_network_computes_in_the_precision_of_the_model(model, precision, ex
     )
     replace(model, precision=precision).sample(1, steps=2)
     assert seen == [expected, expected]
-
-
-def test_devices_are_picked_or_refused_by_name():
-    assert ddpm.pick_device("cpu") == "cpu"
-    assert ddpm.pick_device("auto") in ddpm.DEVICES[1:]
-    with pytest.raises(ValueError, match="device is 'gpu'; needed: auto, cpu, cuda, mps"):
-        ddpm.pick_device("gpu")
-    absent = [d for d in ("cuda", "mps") if ddpm.pick_device("auto") != d]
-    with pytest.raises(ValueError, match=f"device is '{absent[0]}', which this machine lacks"):
-        ddpm.pick_device(absent[0])

@@ -9,7 +9,8 @@ import torch
 from diffusers import DDPMScheduler
 
 from ddpmlib import diffusion
-from ddpmlib.diffusion import MIN_NOISE_STEPS, SAMPLERS, SCHEDULES, TARGETS, noise_schedule
+from ddpmlib.diffusion import SAMPLERS, TARGETS
+from ddpmlib.schedules import MIN_NOISE_STEPS, SCHEDULES, noise_schedule, sampling_timesteps
 
 SHAPE = (6, 1, 4, 8)
 
@@ -166,7 +167,7 @@ def test_an_unknown_target_is_named():
 def test_sampling_visits_every_step_when_asked_for_all():
     """Step 0 included: the original never visited it."""
     for noise_steps in (10, 99, 1000):
-        every = diffusion.sampling_timesteps(noise_steps, noise_steps)
+        every = sampling_timesteps(noise_steps, noise_steps)
         assert every == list(range(noise_steps - 1, -1, -1))
 
 
@@ -174,7 +175,7 @@ def test_sampling_steps_are_those_of_trailing_spacing():
     for noise_steps in (10, 37, 100, 1000):
         scheduler = DDPMScheduler(noise_steps, timestep_spacing="trailing")
         for steps in range(1, noise_steps + 1, 1 if noise_steps <= 100 else 7):
-            ours = diffusion.sampling_timesteps(noise_steps, steps)
+            ours = sampling_timesteps(noise_steps, steps)
             scheduler.set_timesteps(steps)
             theirs = scheduler.timesteps.tolist()[:steps]  # rounding may leave it one too many
             exact = np.array([noise_steps - i * noise_steps / steps for i in range(steps)])
@@ -189,7 +190,7 @@ def test_sampling_steps_are_those_of_trailing_spacing():
 @pytest.mark.parametrize("steps", [0, -1, 101])
 def test_a_wrong_number_of_sampling_steps_is_named(steps):
     with pytest.raises(ValueError, match=f"steps is {steps}; needed: 1 to 100"):
-        diffusion.sampling_timesteps(100, steps)
+        sampling_timesteps(100, steps)
 
 
 def test_every_sampler_keeps_the_shape_and_ends_in_the_range_of_pictures():

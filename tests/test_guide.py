@@ -9,6 +9,7 @@ from safetensors.torch import load_file
 from tiny import NETWORK, PARAMS, fit
 
 from ddpmlib.ddpm import DDPM, GUIDE, WEIGHTS
+from ddpmlib.guidance import guided
 from ddpmlib.run import keep_guide
 from ddpmlib.unet import UNetConfig
 
@@ -26,22 +27,22 @@ def model(seed: int, network: UNetConfig = NETWORK, **settings) -> DDPM:
 def test_the_prediction_goes_as_far_beyond_the_guide_as_asked():
     own, guide = model(0), model(1, UNetConfig(width=16, multipliers=(1, 2)))
     x_t, time = torch.randn(2, 1, *PARAMS.image_size), torch.tensor([0.3, 0.9])
-    guided = replace(own, guide=guide)
+    both = replace(own, guide=guide)
     with torch.inference_mode():
         for guidance in (0.0, 0.5, 1.0, 3.0):
             ours, theirs = own.predict(x_t, time), guide.predict(x_t, time)
             wanted = guidance * ours + (1 - guidance) * theirs
-            found = guided.guided(guidance)(x_t, time)
+            found = guided(both, guidance)(x_t, time)
             torch.testing.assert_close(found, wanted, atol=1e-4, rtol=1e-4)
 
 
 def test_samples_follow_the_guide_and_without_one_guidance_means_nothing():
     own = model(0)
-    guided = replace(own, guide=model(1))
+    led = replace(own, guide=model(1))
     plain = own.sample(2, steps=4, guidance=5.0)
     assert np.array_equal(plain, own.sample(2, steps=4))
-    assert np.array_equal(plain, guided.sample(2, steps=4, guidance=1.0))
-    assert np.abs(plain - guided.sample(2, steps=4)).max() > 0.01
+    assert np.array_equal(plain, led.sample(2, steps=4, guidance=1.0))
+    assert np.abs(plain - led.sample(2, steps=4)).max() > 0.01
     itself = replace(own, guide=own).sample(2, steps=4)
     np.testing.assert_allclose(itself, plain, atol=1e-3)
 

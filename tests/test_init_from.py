@@ -3,7 +3,7 @@
 import pytest
 import torch
 from safetensors.torch import load_file
-from tiny import NETWORK, PARAMS, checkpoint, fit, tiny_config, write_data
+from tiny import NETWORK, checkpoint, fit, tiny_config, write_data
 
 from ddpmlib.dataset import SpectrogramSet
 from ddpmlib.ddpm import DDPM, WEIGHTS
@@ -23,7 +23,7 @@ def teacher(tmp_path_factory):
 
 def test_the_first_model_is_the_one_that_was_saved(teacher):
     config = tiny_config(init_from=str(teacher / "run"))
-    model = first_model(config, PARAMS, None, torch.device("cpu"))
+    model = first_model(config, SpectrogramSet(teacher / "tiny.npy"), None, torch.device("cpu"))
     saved = load_file(teacher / "run" / WEIGHTS)
     for name, value in model.network.state_dict().items():
         assert torch.equal(value, saved[name]), name
@@ -35,7 +35,7 @@ def test_weights_in_half_precision_are_trained_in_full(teacher, tmp_path):
     DDPM.load(teacher / "run").save(tmp_path / "half.safetensors", half=True)
     assert {v.dtype for v in load_file(tmp_path / "half.safetensors").values()} == {torch.float16}
     config = tiny_config(init_from=str(tmp_path / "half.safetensors"))
-    model = first_model(config, PARAMS, None, torch.device("cpu"))
+    model = first_model(config, SpectrogramSet(teacher / "tiny.npy"), None, torch.device("cpu"))
     assert {p.dtype for p in model.network.parameters()} == {torch.float32}
 
 

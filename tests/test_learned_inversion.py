@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 
 from ddpmlib import inversion_training, recordings
 from ddpmlib.audio import clean, find_audio, load_audio
-from ddpmlib.dataset import build
+from ddpmlib.building import build
 from ddpmlib.inversion import mel_to_magnitude
 from ddpmlib.inversion_training import main, train_inversion
 from ddpmlib.learned_inversion import LearnedInversion, trained_for

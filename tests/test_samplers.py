@@ -4,7 +4,8 @@ import pytest
 import torch
 from diffusers import DDIMScheduler, DDPMScheduler, DPMSolverMultistepScheduler
 
-from ddpmlib.diffusion import SAMPLERS, ddim, ddpm, dpmpp_2m, noise_schedule, sampling_timesteps
+from ddpmlib.diffusion import SAMPLERS, ddim, ddpm, dpmpp_2m
+from ddpmlib.schedules import noise_schedule, sampling_timesteps
 
 NOISE_STEPS = 100
 SHAPE = (3, 1, 4, 12)

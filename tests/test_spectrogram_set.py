@@ -181,7 +181,8 @@ MEMORY = """
 import resource, sys
 from pathlib import Path
 import numpy as np, torch
-from ddpmlib.dataset import SpectrogramSet, combine
+from ddpmlib.building import combine
+from ddpmlib.dataset import SpectrogramSet
 from ddpmlib.manifest import Entry
 from ddpmlib.preparation import Preparation
 folder = Path(sys.argv[1])

@@ -15,7 +15,8 @@ from training import GPUS, LINKS, ring_seconds
 
 from ddpmlib.config import TrainConfig
 from ddpmlib.cost import gflop, training_step
-from ddpmlib.ddpm import DDPM, autocast, pick_device
+from ddpmlib.ddpm import DDPM
+from ddpmlib.devices import autocast, pick_device
 from ddpmlib.spectrogram import DEFAULT
 from ddpmlib.state import TrainState
 from ddpmlib.unet import UNetConfig

@@ -9,8 +9,9 @@ from report import FOLDER, Row
 from timing import Turns, Work, take_turns
 
 from ddpmlib.audio import save_wav
+from ddpmlib.building import combine
 from ddpmlib.config import TrainConfig
-from ddpmlib.dataset import SpectrogramSet, combine
+from ddpmlib.dataset import SpectrogramSet
 from ddpmlib.preparation import Preparation, prepare
 from ddpmlib.training import train
 from ddpmlib.unet import UNetConfig

@@ -17,8 +17,9 @@ from timing import ONE_THREAD, environment, take_turns
 from training import step
 
 from ddpmlib import training
+from ddpmlib.building import build
 from ddpmlib.config import TrainConfig
-from ddpmlib.dataset import build, open_splits
+from ddpmlib.dataset import open_splits
 from ddpmlib.ddpm import DDPM
 from ddpmlib.judge import hear
 from ddpmlib.original import RECIPE, OriginalConfig

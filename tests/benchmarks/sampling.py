@@ -6,7 +6,8 @@ from networks import SAME_SIZE
 from report import Row
 from timing import Work, ratio, take_turns
 
-from ddpmlib.ddpm import DDPM, autocast
+from ddpmlib.ddpm import DDPM
+from ddpmlib.devices import autocast
 from ddpmlib.spectrogram import DEFAULT
 from ddpmlib.unet import UNetConfig
 

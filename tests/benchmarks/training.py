@@ -16,7 +16,8 @@ from ddpmlib import training
 from ddpmlib.config import TrainConfig
 from ddpmlib.cost import gflop, training_step
 from ddpmlib.dataset import SpectrogramSet
-from ddpmlib.ddpm import DDPM, autocast
+from ddpmlib.ddpm import DDPM
+from ddpmlib.devices import autocast
 from ddpmlib.original import OriginalConfig
 from ddpmlib.spectrogram import DEFAULT
 from ddpmlib.state import TrainState

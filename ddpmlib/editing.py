@@ -1,0 +1,71 @@
+"""Begin from a picture that is there: vary it, or keep a part of it and invent the rest."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from ddpmlib.diffusion import Model, add_noise, noise_in, target_of
+
+
+@dataclass(frozen=True)
+class Edit:
+    """What `DDPM.sample` begins from, instead of pure noise.
+
+    strength: share of the way to pure noise that the picture goes before it is denoised; a little
+        keeps the sentence, 1 keeps nothing (Meng et al. 2022, "SDEdit").
+    keep: True where the picture stays as it is. In each step the network's idea of the finished
+        picture is replaced there by the picture, so that what is invented comes to fit (Song et al.
+        2021, "Score-Based Generative Modeling through SDEs", appendix I.2, with a noise that does
+        not change).
+
+    Raises:
+        ValueError: picture and keep are of different shapes, or not pictures.
+    """
+
+    picture: np.ndarray  # (n_mels, frames) in [-1, 1]
+    strength: float = 1.0
+    keep: np.ndarray | None = None  # (n_mels, frames), or (frames,) for whole moments
+
+    def __post_init__(self):
+        picture = np.asarray(self.picture, np.float32).reshape(np.shape(self.picture)[-2:])
+        if picture.ndim != 2 or not np.isfinite(picture).all():
+            shape = np.shape(self.picture)
+            raise ValueError(f"picture of shape {shape}; needed: (n_mels, frames), finite values")
+        object.__setattr__(self, "picture", picture)
+        if self.keep is None:
+            return
+        keep = np.asarray(self.keep, bool)
+        if keep.shape not in (picture.shape, picture.shape[1:]):
+            raise ValueError(f"keep is of shape {keep.shape}; needed: {picture.shape}, the picture")
+        object.__setattr__(self, "keep", np.broadcast_to(keep, picture.shape))
+
+    def begin(self, noise: torch.Tensor, t: int, alpha_bar: torch.Tensor) -> torch.Tensor:
+        """The noisy picture to begin with, of the shape of the noise (batch, 1, n_mels, frames).
+
+        Raises:
+            ValueError: the noise is of another size than the picture.
+        """
+        if noise.shape[2:] != self.picture.shape:
+            wanted = tuple(noise.shape[2:])
+            raise ValueError(f"picture of shape {self.picture.shape}; needed: {wanted}")
+        if self.strength == 1:
+            return noise
+        return add_noise(self._like(noise), torch.full((len(noise),), t), noise, alpha_bar)
+
+    def around(self, model: Model, alpha_bar: torch.Tensor, target: str) -> Model:
+        """A model that says what it must where the picture is kept."""
+        if self.keep is None:
+            return model
+
+        def predict(x_t: torch.Tensor, time: torch.Tensor) -> torch.Tensor:
+            t = (time.cpu() * len(alpha_bar)).round().long()
+            picture = self._like(x_t)
+            wanted = target_of(target, picture, t, noise_in(x_t, picture, t, alpha_bar), alpha_bar)
+            keep = torch.from_numpy(self.keep.copy()).to(x_t.device)
+            return torch.where(keep, wanted, model(x_t, time).float())
+
+        return predict
+
+    def _like(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.from_numpy(self.picture).to(x).expand_as(x)

@@ -1,0 +1,45 @@
+"""Guidance: say more of what is meant, by going away from a worse prediction."""
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+import torch
+
+from ddpmlib.condition import silenced
+from ddpmlib.diffusion import Model
+
+if TYPE_CHECKING:
+    from ddpmlib.ddpm import DDPM
+
+
+def guided(model: "DDPM", guidance: float, condition: torch.Tensor | None = None) -> Model:
+    """What the network predicts, led away from a worse prediction: worse + g (own - worse).
+
+    With a condition, the worse one is that of the network itself when nothing is said (Ho &
+    Salimans 2022, "Classifier-Free Diffusion Guidance", eq. 6 with g = 1 + w), both in one batch:
+    0 is the unconditional model, 1 the conditional one.
+
+    Without, it is that of the guide. Two models of the same voice make the same mistakes, the worse
+    one larger ones; beyond the better one there are fewer (Karras et al. 2024, "Guiding a Diffusion
+    Model with a Bad Version of Itself"). Without a guide, or with guidance 1, `DDPM.predict`.
+
+    Args:
+        condition: (batch, ...), or one row for all pictures.
+    """
+    if guidance == 1 or (condition is None and model.guide is None):
+        return partial(model.predict, condition=condition)
+    if condition is not None and guidance == 0:
+        return model.predict
+
+    def away_from_the_guide(x_t: torch.Tensor, time: torch.Tensor) -> torch.Tensor:
+        worse = model.guide.predict(x_t, time).float()
+        return worse + guidance * (model.predict(x_t, time).float() - worse)
+
+    def away_from_nothing(x_t: torch.Tensor, time: torch.Tensor) -> torch.Tensor:
+        said = condition.expand(len(x_t), *model.kind.shape)
+        both = torch.cat([silenced(model.kind, said, True), said])
+        asked = model.predict(torch.cat([x_t, x_t]), time.repeat(2), both).float()
+        nothing, something = asked.chunk(2)
+        return nothing + guidance * (something - nothing)
+
+    return away_from_the_guide if condition is None else away_from_nothing
