@@ -1,8 +1,8 @@
 """What is known about recordings besides their sound: a table of texts, speakers, languages.
 
 In the manner of LJSpeech, `file|text` without a first line of names; or with one, such as
-`file,text,speaker,language`: "text" is what is spoken, each other column a label. Without a table,
-FOLDERS and NAMES read the paths of the recordings.
+`file,text,speaker,language`: "text" is what is spoken, each other column a label; or in that of
+Asterisk, `file: text`. Without a table, FOLDERS and NAMES read the paths of the recordings.
 """
 
 import csv
@@ -18,6 +18,7 @@ FILE, TEXT, SPEAKER = "file", "text", "speaker"
 FOLDERS = "folders"  # one folder for each speaker
 NAMES = "names"  # the text is the name of the file, as in all-circuits-busy-now.wav
 DELIMITERS = "|,;\t"
+PROMPT, COMMENT = ": ", ";"  # of Asterisk's lists
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ def read_table(source: str | Path, folder: str | Path, files: Sequence[str]) -> 
 
 
 def _read(path: Path, content: str, known: dict[str, str | None]) -> Table:
-    names, delimiter, quoting = _manner(path, content.partition("\n")[0].rstrip("\r"))
+    names, delimiter, quoting = _manner(path, content)
     rows, problems = {}, []
     for line, fields in _lines(content, delimiter, quoting):
         if isinstance(fields, csv.Error):
@@ -97,8 +98,9 @@ def _read(path: Path, content: str, known: dict[str, str | None]) -> Table:
     return Table(tuple(name for name in names if name != FILE), rows, tuple(problems))
 
 
-def _manner(path: Path, first: str) -> tuple[list[str], str, int]:
+def _manner(path: Path, content: str) -> tuple[list[str], str, int]:
     """Names of the columns, what stands between them, and what quotes mean."""
+    first = content.partition("\n")[0].rstrip("\r")
     delimiter = next((d for d in DELIMITERS if d in first), "")
     names = [name.strip().casefold() for name in first.split(delimiter)] if delimiter else []
     if FILE in names:
@@ -108,14 +110,21 @@ def _manner(path: Path, first: str) -> tuple[list[str], str, int]:
         return names, delimiter, csv.QUOTE_MINIMAL
     if delimiter == "|":  # LJSpeech quotes nothing; a third field has numbers in words
         return [FILE, TEXT], delimiter, csv.QUOTE_NONE
+    if re.search(rf"^[\w./-]+{PROMPT}", content, re.MULTILINE):
+        return [FILE, TEXT], PROMPT, csv.QUOTE_NONE
     raise ValueError(
         f"{path} begins with {first[:60]!r}; needed: a first line such as "
-        "file,text,speaker,language, or lines file|text"
+        "file,text,speaker,language, or lines file|text or file: text"
     )
 
 
 def _lines(content: str, delimiter: str, quoting: int) -> Iterator[tuple[int, list | csv.Error]]:
     """Number of the line where a row begins, and its fields, or what is wrong there."""
+    if delimiter == PROMPT:
+        for line, row in enumerate(content.split("\n"), 1):
+            if row.strip() and not row.startswith(COMMENT):
+                yield line, row.strip().split(PROMPT, 1)
+        return
     stream = io.StringIO(content, newline="")
     reader = csv.reader(stream, delimiter=delimiter, quoting=quoting, strict=True)
     while True:
@@ -132,10 +141,16 @@ def _lines(content: str, delimiter: str, quoting: int) -> Iterator[tuple[int, li
 
 
 def _by_any_name(files: Sequence[str]) -> dict[str, str | None]:
-    """Recordings by path and name, with and without ending; None where several are meant."""
+    """Recordings by stem, name, path without ending, and path; None where several are meant."""
     known: dict[str, str | None] = {}
-    for file in files:
-        path = PurePosixPath(file)
-        for name in {path.with_suffix("").as_posix(), path.name, path.stem} - {file}:
-            known[name] = None if name in known else file
+    for name_of in ("stem", "name"):
+        known |= _named([getattr(PurePosixPath(file), name_of) for file in files], files)
+    known |= _named([PurePosixPath(file).with_suffix("").as_posix() for file in files], files)
     return known | {file: file for file in files}
+
+
+def _named(names: Sequence[str], files: Sequence[str]) -> dict[str, str | None]:
+    found: dict[str, str | None] = {}
+    for name, file in zip(names, files, strict=True):
+        found[name] = None if name in found else file
+    return found
