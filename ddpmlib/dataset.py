@@ -139,6 +139,27 @@ class GCPSpectrogramSet(SpectrogramSet):
         super().__init__(bucket_path(bucket_name, file_name), **options)
 
 
+class Told(torch.utils.data.Dataset):
+    """The pictures of a set, of which something else is said.
+
+    Args:
+        said: a row for each picture.
+    """
+
+    def __init__(self, pictures: SpectrogramSet, said: torch.Tensor):
+        self.pictures, self.said = pictures, said
+
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+    def __getitem__(self, index: int) -> torch.Tensor:
+        return self.pictures[index]
+
+    def conditions(self, indices: Sequence[int]) -> torch.Tensor:
+        """As `SpectrogramSet.conditions`."""
+        return self.said[torch.as_tensor(np.asarray(indices))]
+
+
 def open_splits(
     dataset: str, bucket_name: str = "", condition: str = ""
 ) -> tuple[SpectrogramSet, SpectrogramSet]:

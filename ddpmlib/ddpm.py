@@ -222,9 +222,6 @@ class DDPM:
         self, x_t: torch.Tensor, time: torch.Tensor, condition: torch.Tensor | None = None
     ) -> torch.Tensor:
         """The network's prediction of the target; a condition is (batch, ...), None: nothing."""
-        inputs = [x_t, time]
-        if self.kind:
-            said = rows(self.kind, None, len(x_t)) if condition is None else condition
-            inputs.append(said.expand(len(x_t), *self.kind.shape).to(x_t.device))
+        said = () if condition is None else (condition.expand(len(x_t), *self.kind.shape),)
         with autocast(x_t.device, self.precision):
-            return self.network(*inputs)
+            return self.network(x_t, time, *said)

@@ -17,7 +17,7 @@ class Edit:
     keep: True where the picture stays as it is. In each step the network's idea of the finished
         picture is replaced there by the picture, so that what is invented comes to fit (Song et al.
         2021, "Score-Based Generative Modeling through SDEs", appendix I.2, with a noise that does
-        not change).
+        not change). It fits best by "ddpm", whose fresh noise lets it mend what does not.
 
     Raises:
         ValueError: picture and keep are of different shapes, or not pictures.

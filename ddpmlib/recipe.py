@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -36,6 +37,7 @@ class Recipe:
     index: int = 0  # which of them
     seconds: float | None = None  # length; None: that of the pictures learned from
     towards: int | None = None  # another seed: the pictures lead from one voice to the other
+    condition: str | None = None  # what was said: a label or a text; None: nothing
 
     @property
     def name(self) -> str:
@@ -43,8 +45,17 @@ class Recipe:
         morph = "" if self.towards is None else f"_to_{self.towards}"
         length = "" if self.seconds is None else f"_{self.seconds:g}s"
         run = Path(self.run).name
-        how = f"{self.sampler}_{self.steps}_g{self.guidance:g}_seed_{self.seed}{morph}"
+        how = f"{self.sampler}_{self.steps}_g{self.guidance:g}{self._said}_seed_{self.seed}{morph}"
         return f"{run}_{self.weights[:8]}_{how}_{self.index}_of_{self.count}{length}"
+
+    @property
+    def _said(self) -> str:
+        if self.condition is None:
+            return ""
+        words = re.sub(r"[^\w-]+", "_", self.condition)[:30]
+        if words == self.condition:
+            return f"_{words}"
+        return f"_{words}_{hashlib.sha256(self.condition.encode()).hexdigest()[:6]}"
 
 
 def run_folder(run: str) -> Path:
@@ -94,6 +105,7 @@ def invent(model: DDPM, recipe: Recipe, callback: Callback | None = None) -> np.
         seconds=recipe.seconds,
         guidance=recipe.guidance,
         noise=noise,
+        condition=recipe.condition,
     )
 
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from ddpmlib import recipe
 from ddpmlib.cards import card, cards, gain, picture_svg
+from ddpmlib.condition import Labels, Tokens
 from ddpmlib.ddpm import DDPM
 from ddpmlib.diffusion import SAMPLERS
 from ddpmlib.recipe import Recipe
@@ -16,6 +17,7 @@ from ddpmlib.widgets import Status, is_live, row
 MOST = 16  # pictures made together there, and shown; a page of more would be many megabytes
 STAGES = 50  # of a denoising that are kept, at most
 IDEA, NOISY = "the network's idea", "the noisy picture"
+NOTHING = ("nothing", None)
 WIDE = {"description_width": "5em"}
 
 
@@ -69,6 +71,8 @@ class Studio:
         )
         self.seconds.disabled = made_by.seconds is None
         self.usual = _control(ipywidgets.Checkbox, "as long as learned", made_by.seconds is None)
+        self.label = _control(ipywidgets.Dropdown, "say", None, options=[NOTHING])
+        self.text = _control(ipywidgets.Text, "say", "", placeholder="a text; empty: nothing")
         self.towards = _control(ipywidgets.IntText, "to seed", made_by.seed + 1)
         self.invent = ipywidgets.Button(description="invent", icon="magic", button_style="primary")
         self.morph = ipywidgets.Button(description="morph", icon="random")
@@ -82,6 +86,7 @@ class Studio:
         self.seen = _control(ipywidgets.ToggleButtons, "show", IDEA, options=[IDEA, NOISY])
         self.stage = ipywidgets.HTML(layout={"max_width": "30em"})
         self.usual.observe(lambda change: setattr(self.seconds, "disabled", change.new), "value")
+        self.run.observe(self.offer, "value")
         self.invent.on_click(lambda _: self.make(towards=None))
         self.morph.on_click(lambda _: self.make(towards=self.towards.value))
         for control in (self.which, self.look, self.seen):
@@ -90,6 +95,7 @@ class Studio:
             [
                 row(self.run, self.sampler, self.steps, self.guidance),
                 row(self.seed, self.count, self.seconds, self.usual),
+                row(self.label, self.text),
                 row(self.invent, self.towards, self.morph, self.progress),
                 self.status,
                 self.grid,
@@ -97,15 +103,34 @@ class Studio:
                 self.stage,
             ]
         )
+        self.offer()
+        known = made_by.condition
+        if known is not None:
+            (self.label if isinstance(model.kind, Labels) else self.text).value = known
+
+    def offer(self, _=None) -> None:
+        """Show what the model of the chosen run can be told."""
+        with self.status.at_work("loading ...", self.invent, self.morph):
+            kind = self.model()[0].kind
+            names = kind.names if isinstance(kind, Labels) else ()
+            self.label.options = [NOTHING, *((name, name) for name in names)]
+            for control, wanted in (self.label, Labels), (self.text, Tokens):
+                control.layout.display = None if isinstance(kind, wanted) else "none"
+
+    def model(self) -> tuple[DDPM, str]:
+        """The model of the chosen run, and the hash of its weights."""
+        run = self.run.value
+        if run not in self.models:
+            model = DDPM.load(recipe.run_folder(run), self.device)
+            self.models[run] = model, recipe.weights_hash(run)
+        return self.models[run]
 
     def make(self, towards: int | None) -> None:
         """Invent what the controls say, alone or on the way from one seed to another."""
         with self.status.at_work("asking the network ...", self.invent, self.morph):
             run, steps, looks = self.run.value, self.steps.value, {}
-            if run not in self.models:
-                model = DDPM.load(recipe.run_folder(run), self.device)
-                self.models[run] = model, recipe.weights_hash(run)
-            model, weights = self.models[run]
+            model, weights = self.model()
+            said = {Labels: self.label.value, Tokens: self.text.value.strip() or None}
             made_by = Recipe(
                 run=run,
                 weights=weights,
@@ -116,6 +141,7 @@ class Studio:
                 count=self.count.value,
                 seconds=None if self.usual.value else self.seconds.value,
                 towards=towards,
+                condition=said.get(type(model.kind)),
             )
             stages = set(np.linspace(0, steps - 1, min(steps, STAGES)).round().astype(int))
 

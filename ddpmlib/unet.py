@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from ddpmlib.condition import Kind, kind_of
+from ddpmlib.condition import Kind, kind_of, rows
 from ddpmlib.encoders import encoder
 
 
@@ -82,7 +82,8 @@ class UNet(nn.Module):
     convolution runs at full size; attention sees the coarsest level only.
 
     Input: x_t (batch, 1, height, width), time (batch,) in [0, 1], and for a network with a
-    condition its rows (batch, ...), see `ddpmlib.condition`. Output: shape of x_t.
+    condition its rows (batch, ...), see `ddpmlib.condition`; None says nothing. Output: shape of
+    x_t.
 
     Raises:
         ValueError: height or width is not a multiple of `config.factor`.
@@ -132,8 +133,9 @@ class UNet(nn.Module):
     ) -> torch.Tensor:
         self.config.check_image_size(x_t.shape[-2:])
         embedding = self.time(time)
-        if self.config.condition:
-            said, context = self.condition(condition)
+        if kind := self.config.condition:
+            condition = rows(kind, None, len(x_t)) if condition is None else condition
+            said, context = self.condition(condition.to(x_t.device))
             embedding = embedding + said
         x = functional.pixel_unshuffle(x_t, self.config.patch)
         height = torch.linspace(-1, 1, x.shape[2], device=x.device, dtype=x.dtype)
@@ -149,7 +151,7 @@ class UNet(nn.Module):
                 x = layer(x)
         first, attention, second = self.middle
         x = attention(first(x, embedding))
-        if self.config.condition:
+        if kind:
             x = self.condition.attend(x, context)
         x = second(x, embedding)
         for layer in self.ups:

@@ -3,12 +3,15 @@
 import json
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import torch
 from safetensors.torch import load_file
 
+from ddpmlib.annotation import array_of
+from ddpmlib.condition import rows
 from ddpmlib.config import TrainConfig
 from ddpmlib.dataset import SpectrogramSet
 from ddpmlib.ddpm import DDPM, WEIGHTS
@@ -48,6 +51,16 @@ def describe(path: Path, shape: tuple, params: SpectrogramParams, recordings: li
     path.with_suffix(".json").write_text(json.dumps(description))
 
 
+def tell(path: Path, **conditions: tuple) -> None:
+    """Say something of the pictures of a data set: for each column a kind, and values."""
+    sidecar = path.with_suffix(".json")
+    description = json.loads(sidecar.read_text())
+    description["conditions"] = {name: asdict(kind) for name, (kind, _) in conditions.items()}
+    sidecar.write_text(json.dumps(description))
+    for name, (kind, values) in conditions.items():
+        np.save(array_of(path, name), rows(kind, values, len(values)).numpy())
+
+
 def tiny_config(**changes) -> TrainConfig:
     """Float32, whose results repeat to the bit; two samples an epoch."""
     values = {
@@ -66,10 +79,10 @@ def tiny_config(**changes) -> TrainConfig:
 
 def fit(folder: Path, run="run", callback=None, resume=True, network=NETWORK, **changes) -> DDPM:
     """Train on `folder/tiny.npy`, written if missing, on one thread: EPOCHS times STEPS steps."""
-    path = folder / "tiny.npy"
+    path, condition = folder / "tiny.npy", changes.get("condition", "")
     if not path.exists():
         write_data(folder)
-    data = SpectrogramSet(path), SpectrogramSet(path, "validation")
+    data = [SpectrogramSet(path, split, condition=condition) for split in ("train", "validation")]
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

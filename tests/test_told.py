@@ -1,0 +1,137 @@
+"""Training with a condition: it is learned, resumed, silenced as often as asked, and begun from
+weights that knew none."""
+
+import numpy as np
+import pytest
+import torch
+from tiny import PARAMS, assert_same_run, checkpoint, fit, tell, tiny_config, write_data
+
+from ddpmlib import course
+from ddpmlib.condition import Labels, Tokens
+from ddpmlib.dataset import SpectrogramSet, Told
+from ddpmlib.ddpm import DDPM
+
+SIDES = Labels(2, ("down", "up"))
+
+
+def told_data(folder):
+    """Steep ramps, and whether they fall or rise; nothing is said of one of them."""
+    path = write_data(folder, validation=4)
+    pictures = np.load(path)
+    slopes = pictures[:, 0, 0, -1]
+    steeper = (1 + np.abs(slopes)) / 2 / np.abs(slopes)
+    np.save(path, pictures * steeper[:, None, None, None])
+    sides = [SIDES.names[int(slope > 0)] for slope in slopes]
+    texts = Tokens.of(sides)
+    tell(path, side=(SIDES, [None, *sides[1:]]), text=(texts, sides))
+    return path
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("told")
+    told_data(folder)
+    fit(folder, condition="side", epochs=300, learning_rate=3e-3, num_samples=0)
+    return folder
+
+
+@pytest.mark.parametrize("guidance", [1.0, 2.0])
+def test_the_voice_that_was_asked_for_is_heard(told, guidance):
+    model = DDPM.load(told / "run")
+    asked = ["up", "down"] * 4
+    pictures = model.sample(8, steps=10, condition=asked, guidance=guidance)
+    rises = pictures[:, 0, :, -4:].mean((1, 2)) > pictures[:, 0, :, :4].mean((1, 2))
+    assert rises.tolist() == [True, False] * 4
+
+
+def test_knowing_lowers_the_loss_and_being_told_wrongly_raises_it(told):
+    model = DDPM.load(told / "run")
+    data = SpectrogramSet(told / "tiny.npy", "validation", condition="side")
+    right = data.conditions(range(len(data)))
+    said = {"right": right, "nothing": torch.full_like(right, -1), "wrong": 1 - right}
+    losses = {name: model.loss_on(Told(data, rows)) for name, rows in said.items()}
+    assert losses["right"] == model.loss_on(data)
+    assert losses["right"] < losses["nothing"] < losses["wrong"]
+
+
+def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path):
+    told_data(tmp_path)
+
+    def interrupt(progress):
+        if progress.step == 6:
+            raise KeyboardInterrupt
+
+    fit(tmp_path, "whole", condition="text")
+    with pytest.raises(KeyboardInterrupt):
+        fit(tmp_path, "parts", interrupt, condition="text", checkpoint_minutes=1e-9)
+    fit(tmp_path, "parts", condition="text")
+    assert_same_run(tmp_path / "whole", tmp_path / "parts")
+
+
+def test_a_share_of_pictures_is_told_nothing_the_same_ones_each_time():
+    config = tiny_config(batch_size=1000, condition_dropout=0.2)
+    silent = course.silent(config, 3)
+    assert 0.15 < silent.float().mean() < 0.25
+    assert torch.equal(silent, course.silent(config, 3))
+    assert not torch.equal(silent, course.silent(config, 4))
+    assert not course.silent(tiny_config(batch_size=1000, condition_dropout=0.0), 3).any()
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.9])
+def test_what_the_network_is_told_is_silenced_that_often(dropout, tmp_path):
+    told_data(tmp_path)
+    seen, forward = [], torch.nn.Embedding.forward
+
+    def spy(self, said):
+        if self.training:
+            seen.append(said)
+        return forward(self, said)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.nn.Embedding, "forward", spy)
+        fit(tmp_path, condition="side", condition_dropout=dropout, epochs=10, num_samples=0)
+    nothing = (torch.cat(seen) == SIDES.n).float().mean()
+    assert nothing < 0.1 if dropout == 0 else 0.8 < nothing < 1
+
+
+def test_weights_that_knew_nothing_go_on_with_a_condition(tmp_path):
+    path = told_data(tmp_path)
+    fit(tmp_path, "before", epochs=5)
+    options = {"network": None, "init_from": str(tmp_path / "before"), "epochs": 1}
+    fit(tmp_path, "after", condition="text", learning_rate=1e-12, **options)
+    data = SpectrogramSet(path, condition="text")
+    before, after = (DDPM.load(tmp_path / run) for run in ("before", "after"))
+    assert before.kind is None
+    assert after.kind == data.kind
+    assert after.loss_on(data) == pytest.approx(before.loss_on(data), abs=1e-5)
+
+
+def test_weights_that_can_be_told_something_else_are_refused(tmp_path):
+    told_data(tmp_path)
+    fit(tmp_path, "before", condition="side", epochs=1)
+    with pytest.raises(ValueError, match=r"network is .*tokens.* but .*labels"):
+        fit(tmp_path, "after", condition="text", network=None, init_from=str(tmp_path / "before"))
+
+
+def test_a_run_is_not_resumed_with_another_condition(tmp_path):
+    told_data(tmp_path)
+    fit(tmp_path, epochs=1)
+    assert checkpoint(tmp_path / "run")["config"]["condition"] == ""
+    with pytest.raises(ValueError, match=r"condition is side but  in .*checkpoint\.pt"):
+        fit(tmp_path, condition="side")
+
+
+def test_validation_data_are_told_too(tmp_path):
+    path = told_data(tmp_path)
+    model = fit(tmp_path, condition="side", epochs=1)
+    asked = []
+
+    class Spied(SpectrogramSet):
+        def conditions(self, indices):
+            asked.extend(int(i) for i in indices)
+            return super().conditions(indices)
+
+    validation = Spied(path, "validation", condition="side")
+    model.loss_on(validation)
+    assert sorted(asked) == list(range(len(validation)))
+    assert model.params == PARAMS
