@@ -44,6 +44,10 @@ class Labels:
             raise ValueError(f"condition is {value!r}; needed: {', '.join(self.names)}")
         return np.array(self.names.index(value))
 
+    def words(self, row: np.ndarray) -> str:
+        """What a row says, for people; empty for nothing."""
+        return self.names[row] if row >= 0 else ""
+
 
 @dataclass(frozen=True)
 class Vectors:
@@ -121,6 +125,10 @@ class Tokens:
             raise ValueError(f"text has {strange[0]!r}; needed: characters of {self.alphabet!r}")
         numbers = [1 + self.alphabet.index(character) for character in text]
         return np.array(numbers + [0] * (self.length - len(text)))
+
+    def words(self, row: np.ndarray) -> str:
+        """What a row says, for people; empty for nothing."""
+        return "".join(self.alphabet[number - 1] for number in row if number)
 
 
 Kind = Labels | Vectors | Tokens

@@ -7,17 +7,15 @@ import numpy as np
 
 from ddpmlib import recipe
 from ddpmlib.cards import card, cards, gain, picture_svg
-from ddpmlib.condition import Labels, Tokens
 from ddpmlib.ddpm import DDPM
 from ddpmlib.diffusion import SAMPLERS
 from ddpmlib.recipe import Recipe
 from ddpmlib.spectrogram import image_to_audio
-from ddpmlib.widgets import Status, is_live, row
+from ddpmlib.widgets import Saying, Status, is_live, row
 
 MOST = 16  # pictures made together there, and shown; a page of more would be many megabytes
 STAGES = 50  # of a denoising that are kept, at most
 IDEA, NOISY = "the network's idea", "the noisy picture"
-NOTHING = ("nothing", None)
 WIDE = {"description_width": "5em"}
 
 
@@ -71,8 +69,7 @@ class Studio:
         )
         self.seconds.disabled = made_by.seconds is None
         self.usual = _control(ipywidgets.Checkbox, "as long as learned", made_by.seconds is None)
-        self.label = _control(ipywidgets.Dropdown, "say", None, options=[NOTHING])
-        self.text = _control(ipywidgets.Text, "say", "", placeholder="a text; empty: nothing")
+        self.saying = Saying(model.kind, made_by.condition)
         self.towards = _control(ipywidgets.IntText, "to seed", made_by.seed + 1)
         self.invent = ipywidgets.Button(description="invent", icon="magic", button_style="primary")
         self.morph = ipywidgets.Button(description="morph", icon="random")
@@ -95,7 +92,7 @@ class Studio:
             [
                 row(self.run, self.sampler, self.steps, self.guidance),
                 row(self.seed, self.count, self.seconds, self.usual),
-                row(self.label, self.text),
+                self.saying,
                 row(self.invent, self.towards, self.morph, self.progress),
                 self.status,
                 self.grid,
@@ -103,19 +100,11 @@ class Studio:
                 self.stage,
             ]
         )
-        self.offer()
-        known = made_by.condition
-        if known is not None:
-            (self.label if isinstance(model.kind, Labels) else self.text).value = known
 
     def offer(self, _=None) -> None:
         """Show what the model of the chosen run can be told."""
         with self.status.at_work("loading ...", self.invent, self.morph):
-            kind = self.model()[0].kind
-            names = kind.names if isinstance(kind, Labels) else ()
-            self.label.options = [NOTHING, *((name, name) for name in names)]
-            for control, wanted in (self.label, Labels), (self.text, Tokens):
-                control.layout.display = None if isinstance(kind, wanted) else "none"
+            self.saying.offer(self.model()[0].kind)
 
     def model(self) -> tuple[DDPM, str]:
         """The model of the chosen run, and the hash of its weights."""
@@ -130,7 +119,6 @@ class Studio:
         with self.status.at_work("asking the network ...", self.invent, self.morph):
             run, steps, looks = self.run.value, self.steps.value, {}
             model, weights = self.model()
-            said = {Labels: self.label.value, Tokens: self.text.value.strip() or None}
             made_by = Recipe(
                 run=run,
                 weights=weights,
@@ -141,7 +129,7 @@ class Studio:
                 count=self.count.value,
                 seconds=None if self.usual.value else self.seconds.value,
                 towards=towards,
-                condition=said.get(type(model.kind)),
+                condition=self.saying.value,
             )
             stages = set(np.linspace(0, steps - 1, min(steps, STAGES)).round().astype(int))
 

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 
 import ipywidgets
 
+from ddpmlib.condition import Kind, Labels, Tokens
+
 
 def is_live() -> bool:
     """Whether somebody sits before the notebook who can answer.
@@ -51,6 +53,35 @@ class Status(ipywidgets.HTML):
         finally:
             for control in controls:
                 control.disabled = False
+
+
+class Saying(ipywidgets.HBox):
+    """What a model is told: a choice of labels, a text, or no control where it cannot be told."""
+
+    NOTHING = ("nothing", None)
+
+    def __init__(self, kind: Kind | None = None, value: str | None = None):
+        style = {"description_width": "5em"}
+        self.label = ipywidgets.Dropdown(description="say", options=[self.NOTHING], style=style)
+        self.text = ipywidgets.Text(description="say", placeholder="nothing", style=style)
+        super().__init__([self.label, self.text])
+        self.offer(kind)
+        if value is not None:
+            (self.label if isinstance(kind, Labels) else self.text).value = value
+
+    def offer(self, kind: Kind | None) -> None:
+        """Show what can be said to a model of this kind."""
+        self.kind = kind
+        names = kind.names if isinstance(kind, Labels) else ()
+        self.label.options = [self.NOTHING, *((name, name) for name in names)]
+        for control, wanted in (self.label, Labels), (self.text, Tokens):
+            control.layout.display = None if isinstance(kind, wanted) else "none"
+
+    @property
+    def value(self) -> str | None:
+        """What is said; None for nothing."""
+        said = {Labels: self.label.value, Tokens: self.text.value.strip() or None}
+        return said.get(type(self.kind))
 
 
 def row(*children: ipywidgets.Widget) -> ipywidgets.HBox:

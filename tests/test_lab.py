@@ -170,6 +170,26 @@ def test_05_answers(opened):
     tab.picture("05_answer", tab.page.locator(".jp-OutputArea table").first)
 
 
+def test_06_varies_and_fills_a_sentence(opened):
+    small = {"max_minutes": 0.1, "num_samples": 2, "steps": 4, "width": 8}
+    tab = opened("06_condition", **small)
+    tab.run_all()
+    tab.wait_for(KEPT)
+    table = tab.page.locator(".widget-vbox").last
+    assert table.locator("figure").count() == 1
+    table.get_by_label("say").locator("visible=true").select_option("giant")
+    handle = table.get_by_role("slider").nth(1)
+    handle.focus()
+    tab.page.keyboard.press("ArrowRight")
+    tab.press("vary")
+    table.get_by_text("strength 0.55").first.wait_for()
+    assert tab.play(table.locator("audio").last) > 0.3
+    tab.press("fill")
+    table.get_by_text("filled from 1.60 to 2.50 s").first.wait_for()
+    assert tab.play(table.locator("audio").last) > 0.3
+    tab.picture("06_retouch", table)
+
+
 @pytest.mark.parametrize("name", ["01_explore_audio", "05_is_it_speech"])
 def test_a_page_made_by_papermill_plays_without_kernel_and_widgets(
     name, workbook, chromium, tmp_path

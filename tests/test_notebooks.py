@@ -67,6 +67,18 @@ def test_05_shows_the_kept_answer(workbook):
     assert not widgets_in(executed)
 
 
+@pytest.mark.parametrize("condition", ["speaker", "text"])
+def test_06_is_told_something_and_asked_for_it(condition, workbook):
+    small = {"max_minutes": 0.05, "num_samples": 2, "steps": 4, "width": 8, "name": condition}
+    executed = execute(workbook, "06_condition.ipynb", condition=condition, **small)
+    assert "Kept its promise" in executed.cells[-1].outputs[0].text
+    data = [o["data"] for c in executed.cells for o in c.get("outputs", ()) if "data" in o]
+    asked = {"speaker": 3, "text": 4}[condition]
+    assert sum(d.get("text/html", "").count("<audio") for d in data) == 4 + asked + 6
+    assert not widgets_in(executed)
+    assert (workbook / "executed.ipynb").stat().st_size < 6e6
+
+
 def test_01_names_what_is_wrong_with_a_folder(workbook):
     (workbook / "data" / "corpora" / "bad").mkdir(parents=True)
     with pytest.raises(papermill.PapermillExecutionError, match=r"no audio in .*bad"):
@@ -98,6 +110,8 @@ def test_03_refuses_by_name(workbook, parameters, message):
         ("02_build_spectrograms", {"hop_length": 600}, "hop_length 600 is more than half"),
         ("04_sample_and_listen", {"steps": 25.0}, r"steps is 25\.0 \(float\)"),
         ("04_sample_and_listen", {"run": "nobody"}, "runs/nobody does not exist"),
+        ("06_condition", {"condition": "mood"}, "condition is 'mood'; three_voices.npy has: text"),
+        ("06_condition", {"guidance": "much"}, r"guidance is 'much' \(str\)"),
         ("05_is_it_speech", {"recompute": "steps"}, r"recompute is 'steps' \(str\)"),
         ("05_is_it_speech", {"recompute": ["looks"]}, "part is 'looks'; needed: table, minutes"),
     ],

@@ -61,6 +61,7 @@ def test_what_was_kept_is_made_again_to_the_bit(model, changes):
 def test_different_recipes_have_different_names(model):
     changes = [{}, {"seed": 1}, {"index": 2}, {"count": 4}, {"steps": 6}, {"sampler": "ddim"}]
     changes += [{"towards": 1}, {"seconds": 1.5}, {"guidance": 1.5}, {"weights": "other"}]
+    changes += [{"condition": said} for said in ("ann", "a b", "a_b", "a" * 99, "a" * 98)]
     assert len({made_by(**change).name for change in changes}) == len(changes)
 
 

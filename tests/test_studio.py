@@ -1,11 +1,15 @@
 """The studio without a browser: what its controls do."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+import torch
 from test_cards import images_in, sounds_in
 from test_recipe import RUN, made_by, model  # noqa: F401
 
 from ddpmlib import recipe, studio
+from ddpmlib.condition import Labels, Tokens
 from ddpmlib.spectrogram import image_to_audio
 from ddpmlib.studio import IDEA, NOISY, Studio
 
@@ -137,3 +141,42 @@ def test_every_control_has_a_label(desk):
     for name, control in vars(desk).items():
         if hasattr(control, "description") and name not in ("stage", "status"):
             assert control.description, name
+
+
+def test_a_model_that_can_be_told_something_is(desk, model):  # noqa: F811
+    torch.manual_seed(0)
+    network = model.network.config.told(Labels(2, ("ann", "bob"))).build().eval()
+    for parameter in network.parameters():
+        if not parameter.any():
+            torch.nn.init.normal_(parameter)
+    told = replace(model, network=network)
+    desk.models["pretrained"] = told, "hash"
+    assert desk.saying.label.layout.display == desk.saying.text.layout.display == "none"
+    desk.run.value = "pretrained"
+    assert desk.saying.label.layout.display is None
+    assert desk.saying.label.options == (("nothing", None), ("ann", "ann"), ("bob", "bob"))
+    made = {}
+    for said in (None, "bob"):
+        desk.saying.label.value = said
+        desk.invent.click()
+        assert desk.status.said == ""
+        assert desk.made_by.condition == said
+        made[said] = images_in("".join(pages(desk)))
+    assert made[None] != made["bob"]
+    desk.run.value = RUN
+    assert desk.saying.label.layout.display == "none"
+    assert desk.saying.value is None
+
+
+def test_a_text_can_be_said_and_a_character_that_was_never_seen_is_named(desk, model):  # noqa: F811
+    network = model.network.config.told(Tokens(5, "abc")).build().eval()
+    desk.models["pretrained"] = replace(model, network=network), "hash"
+    desk.run.value = "pretrained"
+    assert desk.saying.text.layout.display is None
+    desk.saying.text.value = " AB "
+    desk.invent.click()
+    assert desk.made_by.condition == "AB"
+    desk.saying.text.value = "xyz"
+    desk.invent.click()
+    assert desk.status.said == "text has 'x'; needed: characters of 'abc'"
+    assert desk.made_by.condition == "AB"
