@@ -35,6 +35,7 @@ ELSEWHERE = {
 SHORTER = {
     "make demo": "-o .venv/installed MINUTES=0.1",
     "papermill notebooks/03": "-p num_samples 2",
+    "papermill notebooks/06": "-p num_samples 2 -p steps 4 -p width 8",
     "accelerate launch": "--device cpu --num-samples 2",
 }
 
