@@ -8,9 +8,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from tiny import EPOCHS, NETWORK, STEPS, checkpoint, fit, start, tiny_config, write_data
+from tiny import EPOCHS, NETWORK, STEPS, checkpoint, fit, start, tell, tiny_config, write_data
 
 from ddpmlib import processes
+from ddpmlib.condition import Tokens
 from ddpmlib.run import read_metrics
 
 OPTIONS = "--image-size 8 16 --batch-size 4 --noise-steps 20 --num-samples 0 --warmup-steps 3"
@@ -48,12 +49,16 @@ def accelerate(workbook: Path, *arguments, machine=0, machines=1, port=0) -> sub
     return subprocess.Popen(list(map(str, command)), cwd=workbook, **options)
 
 
-def test_two_processes_from_a_notebook_train_like_one(workbook):
+@pytest.mark.parametrize("condition", ["", "text"])
+def test_two_processes_from_a_notebook_train_like_one(condition, workbook):
     """The kernel has computed on several threads before, and trains by itself afterwards."""
-    fit(workbook / "data" / "spectrograms", "before")
-    processes.launch(2, tiny_config(name="two"), NETWORK, resume=True)
-    fit(workbook / "data" / "spectrograms", "alone")
-    two, alone = workbook / "data" / "runs" / "two", workbook / "data" / "spectrograms" / "alone"
+    folder = workbook / "data" / "spectrograms"
+    tell(folder / "tiny.npy", text=(Tokens(2, "ab"), ["ab", "ba", None] * 7))
+    fit(folder, "before")
+    config = tiny_config(name="two", condition=condition, condition_dropout=0.3)
+    processes.launch(2, config, NETWORK, resume=True)
+    fit(folder, "alone", condition=condition, condition_dropout=0.3)
+    two, alone = workbook / "data" / "runs" / "two", folder / "alone"
     assert losses(two) == pytest.approx(losses(alone), abs=1e-5)
     assert len(losses(two)) == 2 * EPOCHS
     assert len(list((two / "samples").iterdir())) == 4 * EPOCHS
