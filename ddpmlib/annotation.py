@@ -22,11 +22,13 @@ def annotate(
     Args:
         shown: for each picture the recordings in it. They agree in their labels; their texts are
             joined, and where one is missing nothing is said.
-        embed: makes the column VECTORS of the texts.
+        embed: makes the condition VECTORS of the texts.
 
     Raises:
-        ValueError: vectors without texts, or of different sizes.
+        ValueError: vectors without texts, of different sizes, or a column of that name.
     """
+    if embed and VECTORS in known.columns:
+        raise ValueError(f"a column is called {VECTORS!r}; needed: another name, embed makes that")
     made = {}
     for column in known.columns:
         values = [_value(known, files, column) for files in shown]

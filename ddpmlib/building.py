@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ddpmlib import audio
 from ddpmlib.annotation import Embedding, annotate, array_of
 from ddpmlib.cutting import join, joined_pictures, recordings_shown
 from ddpmlib.dataset import open_pictures
@@ -46,12 +47,20 @@ def build(
         raise ValueError(f"name is {name!r}; needed: a plain name without folders, like my_voice")
     preparation = preparation or Preparation()
     folder_of_arrays = data_folder() / "spectrograms" / name
+    root = audio.fetch(folder)
+    known = read_table(
+        table, root, [p.relative_to(root).as_posix() for p in audio.find_audio(root)]
+    )
     entries = prepare(folder, folder_of_arrays, preparation, workers)
-    known = read_table(table, folder, [entry.file for entry in entries])
     if preparation.join:
         n_frames, overlap = preparation.params.n_frames, preparation.overlap
         entries = join(entries, n_frames, overlap, preparation.seed, known.labels)
     print(summary(entries, preparation.params))
+    for column in known.columns:
+        said = [(e.file, known.said(e.file, column)) for e in entries]
+        said = [pair for pair in said if pair[1]]
+        example = f", such as {said[0][1]!r} of {said[0][0]}" if said else ""
+        print(f"{column}: of {len(said)} of {len(entries)} recordings{example}")
     for problem in known.problems[:SHOWN]:
         print(f"{table}, {problem}")
     if len(known.problems) > SHOWN:
@@ -69,8 +78,8 @@ def combine(
 ) -> Path:
     """Bring the arrays of `prepare` into one file `arrays.npy`, described by `arrays.json`.
 
-    Peak memory is that of one recording. All files appear only when complete; those made earlier
-    stay usable until then.
+    Peak memory is that of one recording, and of what is known of all. All files appear only when
+    complete; those made earlier stay usable until then.
 
     Raises:
         ValueError: no usable recording among the entries, or an array that is not whole.

@@ -7,6 +7,7 @@ what it would without (Ho & Salimans 2022, "Classifier-Free Diffusion Guidance")
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from numbers import Integral
 
 import numpy as np
 import torch
@@ -38,7 +39,7 @@ class Labels:
         Raises:
             ValueError: there is no such class.
         """
-        if isinstance(value, int) and 0 <= value < self.n:
+        if isinstance(value, Integral) and 0 <= value < self.n:
             return np.array(value)
         if value not in self.names:
             raise ValueError(f"condition is {value!r}; needed: {', '.join(self.names)}")
@@ -53,7 +54,8 @@ class Labels:
 class Vectors:
     """A vector for each picture, or a sequence of vectors, such as the embeddings of words.
 
-    A row is (dim,) or (length, dim); vectors that are missing are NaN.
+    A row is (dim,) or (length, dim), best with a length of about 1; vectors that are missing are
+    NaN.
     """
 
     dim: int
@@ -70,7 +72,7 @@ class Vectors:
         """Of a row."""
         return (self.length, self.dim) if self.length else (self.dim,)
 
-    def row(self, value: Sequence[float] | np.ndarray) -> np.ndarray:
+    def row(self, value: np.ndarray) -> np.ndarray:
         """The row of a vector, or of a sequence of them; a short one is filled up.
 
         Raises:
@@ -147,7 +149,10 @@ def kind_of(values: dict | None) -> Kind | None:
     name = values.pop("kind", None)
     if name not in KINDS:
         raise ValueError(f"kind of condition is {name!r}; needed: {', '.join(KINDS)}")
-    return KINDS[name](**values)
+    try:
+        return KINDS[name](**values)
+    except TypeError as error:
+        raise ValueError(f"{values} are no {name}: {error}") from None
 
 
 def plain(text: str) -> str:
@@ -160,15 +165,19 @@ def rows(kind: Kind, values, count: int) -> torch.Tensor:
 
     Args:
         values: one for all pictures, or a list with one each: names or numbers of labels, texts, or
-            arrays; None says nothing.
+            arrays; None says nothing. Or a tensor of rows.
 
     Raises:
         ValueError: not one for each picture; or see `row` of the kind.
     """
+    if isinstance(values, torch.Tensor):
+        if values.shape != (needed := (count, *kind.shape)):
+            raise ValueError(f"conditions of shape {tuple(values.shape)}; needed: {needed}")
+        return values
     values = values if isinstance(values, list) else [values] * count
     if len(values) != count:
         raise ValueError(f"{len(values)} conditions; needed: one, or {count}, one for each picture")
-    nothing = np.full(kind.shape, kind.nothing)
+    nothing = np.full(kind.shape, kind.nothing, kind.dtype)
     made = [nothing if value is None else kind.row(value) for value in values]
     return torch.from_numpy(np.stack(made).astype(kind.dtype))
 

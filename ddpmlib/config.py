@@ -74,6 +74,12 @@ class TrainConfig:
             ValueError: grid, image_size or batch_size do not fit; names both values.
         """
         data.params.check_same(validation.params, "the training data", "the validation data")
+        for opened in (data, validation):
+            if opened.condition != self.condition:
+                raise ValueError(
+                    f"condition is {self.condition!r} but {opened.path.name} was opened with "
+                    f"{opened.condition!r}"
+                )
         if self.image_size != data.params.image_size:
             raise ValueError(
                 f"image_size is {self.image_size} but {data.path.name} holds pictures of "

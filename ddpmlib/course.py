@@ -9,7 +9,9 @@ import math
 import numpy as np
 import torch
 
+from ddpmlib.condition import silenced
 from ddpmlib.config import TrainConfig
+from ddpmlib.dataset import SpectrogramSet
 
 ORDER, TIMES, NOISE, SILENCE = range(4)  # what a random draw is for
 
@@ -56,6 +58,22 @@ def silent(config: TrainConfig, step: int) -> torch.Tensor:
     also learns what is likely when nothing is said."""
     generator = _seeded("cpu", config.seed, SILENCE, step)
     return torch.rand(config.batch_size, generator=generator) < config.condition_dropout
+
+
+def said(
+    config: TrainConfig, step: int, data: SpectrogramSet, indices: list[int], mine: slice
+) -> torch.Tensor | None:
+    """What the network is told of pictures in a step, (n, ...): of some of them, nothing.
+
+    Args:
+        indices: of the pictures, those that are `mine` of the batch.
+    """
+    condition = data.conditions(indices)
+    return (
+        condition
+        if condition is None
+        else silenced(data.kind, condition, silent(config, step)[mine])
+    )
 
 
 def _seeded(device: str | torch.device, *numbers: int) -> torch.Generator:

@@ -57,10 +57,11 @@ class SpectrogramSet(torch.utils.data.Dataset):
         rows = [np.arange(f["first"], f["first"] + f["pictures"]) for f in spans]
         self.rows = np.concatenate([np.arange(0), *rows])
         self.firsts = [span["first"] for span in self.files]
-        self.kind, self.said = None, None
+        self.condition, self.kind, self.said_path, self.said = condition, None, None, None
         if condition:
             described = self.described, condition, len(self.pictures)
-            self.kind, self.said = open_condition(path, *described)
+            self.kind, self.said_path = open_condition(path, *described)
+            self.said = np.load(self.said_path, mmap_mode="r", allow_pickle=False)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -70,18 +71,20 @@ class SpectrogramSet(torch.utils.data.Dataset):
         return picture if self.has_description else picture * 2 - 1
 
     def __getstate__(self) -> dict:
-        return self.__dict__ | {"pictures": None}  # a pickled memory map would hold all pictures
+        # A pickled memory map would hold all pictures.
+        return self.__dict__ | {"pictures": None, "said": None}
 
     def __setstate__(self, state: dict) -> None:
         self.__dict__ |= state
         self.pictures = open_pictures(self.path)
+        if self.kind:
+            self.said = np.load(self.said_path, mmap_mode="r", allow_pickle=False)
 
     def conditions(self, indices: Sequence[int]) -> torch.Tensor | None:
         """What is said of some pictures, a row each; see `ddpmlib.condition`."""
         if self.kind is None:
             return None
-        rows = np.load(self.said, mmap_mode="r", allow_pickle=False)
-        return torch.from_numpy(rows[self.rows[np.asarray(indices)]])
+        return torch.from_numpy(self.said[self.rows[np.asarray(indices, int)]])
 
     def source(self, index: int) -> str:
         """File name of the recording that a picture was cut from."""
@@ -89,9 +92,12 @@ class SpectrogramSet(torch.utils.data.Dataset):
 
     @property
     def fingerprint(self) -> str:
-        """Number of pictures, and a hash of the recordings, their order and the split."""
-        text = json.dumps(self.files, sort_keys=True)
-        return f"{len(self.pictures)} pictures ({hashlib.sha256(text.encode()).hexdigest()[:8]})"
+        """Number of pictures, and a hash of the recordings, their order, the split, and what is
+        said of them."""
+        hashed = hashlib.sha256(json.dumps(self.files, sort_keys=True).encode())
+        if self.kind:
+            hashed.update(np.ascontiguousarray(self.said))
+        return f"{len(self.pictures)} pictures ({hashed.hexdigest()[:8]})"
 
     def _read_description(self, sidecar: Path, params: SpectrogramParams | None) -> None:
         try:
@@ -157,7 +163,7 @@ class Told(torch.utils.data.Dataset):
 
     def conditions(self, indices: Sequence[int]) -> torch.Tensor:
         """As `SpectrogramSet.conditions`."""
-        return self.said[torch.as_tensor(np.asarray(indices))]
+        return self.said[torch.from_numpy(np.asarray(indices, int))]
 
 
 def open_splits(

@@ -81,8 +81,8 @@ class DDPM:
                 stitched (`ddpmlib.stitching`), shorter ones cut off.
             guidance: see `guided`.
             noise: what to begin with, instead of `noise(count, seed, seconds)`.
-            condition: what to say: a label, a text or a vector for all, or a list with one for each
-                picture; None says nothing. See `condition.rows`.
+            condition: what to say: a label, a text or a vector for all; or one for each picture, in
+                a list or as `SpectrogramSet.conditions` has them. See `condition.rows`.
             edit: a picture to begin from.
             options: passed to the sampler, such as eta for "ddim".
 
@@ -102,16 +102,16 @@ class DDPM:
         noise = drawn if noise is None else noise
         if noise.shape != drawn.shape:
             raise ValueError(f"noise is {tuple(noise.shape)}; needed: {tuple(drawn.shape)}")
-        said = self._said(condition, count)
+        said = self._said(condition, count, guidance)
         timesteps = sampling_timesteps(self.noise_steps, steps, edit.strength if edit else 1.0)
         frames = self.params.n_frames if seconds is None else self.params.frames_in(seconds)
         device = next(self.network.parameters()).device
         wide, pictures = noise.shape[-1] > self.params.n_frames, []
-        # The windows of a wide picture share what is said of it, those of others do not.
-        together = 1 if wide and said is not None else batch_size
+        own = said is not None and len(said) > 1  # each picture is told something else
+        together = 1 if wide and own else batch_size  # windows of a wide picture are told the same
         for start in range(0, count, together):
             part = slice(start, start + together)
-            model = guided(self, guidance, None if said is None else said[part].to(device))
+            model = guided(self, guidance, said[part] if own else said)
             if wide:
                 model = over_windows(model, self.params.n_frames, batch_size)
             x_t = noise[part].to(device)
@@ -141,12 +141,15 @@ class DDPM:
         shape = (1, 1, self.params.n_mels, max(frames, self.params.n_frames))
         return torch.cat([torch.randn(shape, generator=generator) for _ in range(count)])
 
-    def _said(self, condition, count: int) -> torch.Tensor | None:
+    def _said(self, condition, count: int, guidance: float) -> torch.Tensor | None:
+        """A row for each picture, or one for all of them."""
         if condition is None:
             return None
         if self.kind is None:
             raise ValueError(f"condition is {condition!r}; needed: None, this model knows none")
-        return rows(self.kind, condition, count)
+        each = isinstance(condition, list | torch.Tensor)
+        said = rows(self.kind, condition, count if each else 1)
+        return said if guidance else said[:1]  # of which guidance 0 takes no notice
 
     @torch.inference_mode()
     def loss_on(self, pictures: torch.utils.data.Dataset, batch_size: int = 16) -> float | None:

@@ -20,7 +20,8 @@ class Edit:
         not change). It fits best by "ddpm", whose fresh noise lets it mend what does not.
 
     Raises:
-        ValueError: picture and keep are of different shapes, or not pictures.
+        ValueError: not one picture of finite values, strength outside 0...1, or keep of another
+            shape.
     """
 
     picture: np.ndarray  # (n_mels, frames) in [-1, 1]
@@ -28,17 +29,22 @@ class Edit:
     keep: np.ndarray | None = None  # (n_mels, frames), or (frames,) for whole moments
 
     def __post_init__(self):
-        picture = np.asarray(self.picture, np.float32).reshape(np.shape(self.picture)[-2:])
-        if picture.ndim != 2 or not np.isfinite(picture).all():
-            shape = np.shape(self.picture)
-            raise ValueError(f"picture of shape {shape}; needed: (n_mels, frames), finite values")
+        shape = np.shape(self.picture)
+        if len(shape) < 2 or np.size(self.picture) != shape[-2] * shape[-1]:
+            raise ValueError(f"picture of shape {shape}; needed: one, (n_mels, frames)")
+        picture = np.asarray(self.picture, np.float32).reshape(shape[-2:])
+        if bad := np.count_nonzero(~np.isfinite(picture)):
+            raise ValueError(f"{bad} values of the picture are NaN or infinite; needed: -1...1")
         object.__setattr__(self, "picture", picture)
+        if not 0 < self.strength <= 1:
+            raise ValueError(f"strength is {self.strength}; it must be above 0 and at most 1")
         if self.keep is None:
             return
         keep = np.asarray(self.keep, bool)
-        if keep.shape not in (picture.shape, picture.shape[1:]):
-            raise ValueError(f"keep is of shape {keep.shape}; needed: {picture.shape}, the picture")
-        object.__setattr__(self, "keep", np.broadcast_to(keep, picture.shape))
+        if keep.shape not in (picture.shape, picture.shape[1:], (1, *picture.shape)):
+            needed = f"{picture.shape} or {picture.shape[1:]}"
+            raise ValueError(f"keep is of shape {keep.shape}; needed: {needed}, as the picture")
+        object.__setattr__(self, "keep", np.broadcast_to(keep, (1, *picture.shape))[0])
 
     def begin(self, noise: torch.Tensor, t: int, alpha_bar: torch.Tensor) -> torch.Tensor:
         """The noisy picture to begin with, of the shape of the noise (batch, 1, n_mels, frames).

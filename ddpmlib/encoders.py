@@ -3,8 +3,6 @@
 All of them begin without effect, so that a network goes on from weights that knew no condition.
 """
 
-import math
-
 import torch
 from torch import nn
 from torch.nn import functional
@@ -46,18 +44,18 @@ class LabelEncoder(nn.Module):
 
 
 class VectorEncoder(nn.Module):
-    """A projection of a vector of any scale, and a vector for nothing."""
+    """A projection of a vector, and a vector for nothing."""
 
     def __init__(self, kind: Vectors, embedding: int):
         super().__init__()
-        self.norm, self.project = nn.LayerNorm(kind.dim), nn.Linear(kind.dim, embedding)
+        self.project = nn.Linear(kind.dim, embedding)
         self.nothing = nn.Parameter(torch.zeros(embedding))
         nn.init.zeros_(self.project.weight)
         nn.init.zeros_(self.project.bias)
 
     def forward(self, condition: torch.Tensor) -> tuple[torch.Tensor, None]:
         known = ~condition.isnan().any(dim=1, keepdim=True)
-        said = self.project(self.norm(condition.nan_to_num()))
+        said = self.project(condition.nan_to_num())
         return torch.where(known, said, self.nothing.to(said)), None
 
     def attend(self, x: torch.Tensor, context: None) -> torch.Tensor:
@@ -79,7 +77,7 @@ class SequenceEncoder(nn.Module):
         if isinstance(kind, Tokens):
             self.read = nn.Embedding(len(kind.alphabet) + 1, embedding)
         else:
-            self.read = nn.Sequential(nn.LayerNorm(kind.dim), nn.Linear(kind.dim, embedding))
+            self.read = nn.Linear(kind.dim, embedding)
         self.begin = nn.Parameter(torch.randn(1, 1, embedding))
         self.layer = nn.TransformerEncoderLayer(
             embedding,
@@ -105,7 +103,7 @@ class SequenceEncoder(nn.Module):
             empty, read = condition == self.kind.nothing, self.read(condition)
         else:
             empty, read = condition.isnan().any(dim=2), self.read(condition.nan_to_num())
-        read = read + places(read.shape[1], read)
+        read = read + places(read.shape[1], read.shape[2]).to(read)
         read = torch.cat([self.begin.to(read).expand(len(read), -1, -1), read], dim=1)
         empty = functional.pad(empty, (1, 0), value=False)
         read = self.norm(self.layer(read, src_key_padding_mask=empty))
@@ -114,7 +112,7 @@ class SequenceEncoder(nn.Module):
     def attend(self, x: torch.Tensor, context: tuple) -> torch.Tensor:
         read, there = context
         batch, channels, height, width = x.shape
-        columns = self.column(places(width, read, self.column.in_features))
+        columns = self.column(places(width, self.column.in_features).to(read))
         pixels = self.norm_x(x).permute(0, 2, 3, 1) + columns
         q = self.to_q(pixels).reshape(batch, height * width, self.heads, -1).transpose(1, 2)
         k, v = self.to_kv(read).unflatten(2, (2, self.heads, -1)).permute(2, 0, 3, 1, 4)
@@ -123,10 +121,13 @@ class SequenceEncoder(nn.Module):
         return x + self.out(mixed).permute(0, 3, 1, 2)
 
 
-def places(count: int, like: torch.Tensor, size: int = 0) -> torch.Tensor:
-    """Sinusoids (count, size) of places in a row; the last place is the same for any count."""
-    half = (size or like.shape[-1]) // 2
-    rates = torch.exp(-math.log(RATES) * torch.arange(half, device=like.device) / half)
-    at = torch.arange(count, device=like.device) * (POSITIONS / count)
-    angles = at[:, None] * rates
-    return torch.cat([angles.sin(), angles.cos()], dim=1).to(like)
+def places(count: int, size: int) -> torch.Tensor:
+    """Sinusoids (count, size) of the middles of `count` equal parts of a text or picture."""
+    return sinusoids((torch.arange(count) + 0.5) * (POSITIONS / count), size)
+
+
+def sinusoids(at: torch.Tensor, size: int) -> torch.Tensor:
+    """Places (n,) -> (n, size), Vaswani et al. 2017, section 3.5."""
+    half = size // 2
+    angles = at[:, None] * RATES ** (-torch.arange(half, device=at.device) / half)
+    return torch.cat([angles.sin(), angles.cos()], dim=1)

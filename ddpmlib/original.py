@@ -10,6 +10,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from ddpmlib.encoders import sinusoids
+
 EMBEDDING, HEADS, FACTOR = 256, 4, 8
 # What `TrainConfig` needs for the original's training: no average, no clipping, no warm-up. Only
 # the learning rate falls here, where it was constant there.
@@ -67,7 +69,7 @@ class OriginalUNet(nn.Module):
         self.head = nn.Conv2d(64, 1, 1)
 
     def forward(self, x_t: torch.Tensor, time: torch.Tensor) -> torch.Tensor:
-        embedding = sinusoids(1000 * time)
+        embedding = sinusoids(1000 * time, EMBEDDING)
         x = self.stem(x_t.contiguous(memory_format=torch.channels_last))
         skips = []
         for down, attention in zip(self.downs, self.down_attention, strict=True):
@@ -77,14 +79,6 @@ class OriginalUNet(nn.Module):
         for up, attention in zip(self.ups, self.up_attention, strict=True):
             x = attention(up(x, skips.pop(), embedding))
         return self.head(x).contiguous()
-
-
-def sinusoids(time: torch.Tensor) -> torch.Tensor:
-    """(batch,) -> (batch, EMBEDDING), Vaswani et al. 2017."""
-    half = EMBEDDING // 2
-    rates = 10_000 ** (-torch.arange(half, device=time.device) / half)
-    angles = time[:, None] * rates
-    return torch.cat([angles.sin(), angles.cos()], dim=1)
 
 
 class DoubleConvolution(nn.Sequential):

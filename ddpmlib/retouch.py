@@ -7,24 +7,27 @@ from ddpmlib.cards import cards
 from ddpmlib.ddpm import DDPM
 from ddpmlib.editing import Edit
 from ddpmlib.spectrogram import image_to_audio
-from ddpmlib.widgets import Saying, Status, is_live, row
+from ddpmlib.widgets import Saying, Status, control, is_live, row
 
 SAMPLER = "ddpm"  # mends best what does not fit; see `editing`
-WIDE = {"description_width": "7em"}
 
 
 def open_retouch(
-    model: DDPM, sentences: dict[str, np.ndarray], made: dict[str, np.ndarray], steps: int
+    model: DDPM,
+    sentences: dict[str, np.ndarray],
+    made: dict[str, np.ndarray],
+    steps: int,
+    guidance: float,
 ):
     """The table, with sentences to choose from; without anybody to click, what was made, as cards.
 
     Args:
         sentences: name -> (1, n_mels, n_frames), each as wide as the model's pictures.
         made: pictures to show where nobody can click.
-        steps: looks of the network.
+        steps, guidance: to begin with.
     """
     if is_live():
-        return Retouch(model, sentences, steps).widget
+        return Retouch(model, sentences, steps, guidance).widget
     pictures = list(made.values())
     sounds = [image_to_audio(picture, model.params) for picture in pictures]
     return cards(pictures, sounds, model.params, list(made))
@@ -39,14 +42,14 @@ def without(params, begin: float, end: float) -> np.ndarray:
 class Retouch:
     """The controls of `open_retouch`; `widget` shows them."""
 
-    def __init__(self, model: DDPM, sentences: dict[str, np.ndarray], steps: int):
+    def __init__(self, model: DDPM, sentences: dict[str, np.ndarray], steps: int, guidance: float):
         self.model, self.sentences = model, sentences
         seconds = model.params.seconds
-        self.sentence = _control(ipywidgets.Dropdown, "sentence", options=list(sentences))
-        self.strength = _control(
+        self.sentence = control(ipywidgets.Dropdown, "sentence", options=list(sentences))
+        self.strength = control(
             ipywidgets.FloatSlider, "strength", value=0.5, min=0.05, max=1, step=0.05
         )
-        self.cut = _control(
+        self.cut = control(
             ipywidgets.FloatRangeSlider,
             "cut out",
             value=(round(0.4 * seconds, 1), round(0.6 * seconds, 1)),
@@ -56,11 +59,13 @@ class Retouch:
             layout={"width": "24em"},
         )
         self.saying = Saying(model.kind)
-        self.guidance = _control(ipywidgets.FloatSlider, "guidance", value=2, min=0, max=5)
+        self.guidance = control(
+            ipywidgets.FloatSlider, "guidance", value=guidance, min=0, max=max(5, guidance)
+        )
         most = model.noise_steps
         looks = {"value": min(steps, most), "min": 1, "max": most}
-        self.steps = _control(ipywidgets.BoundedIntText, "looks", **looks)
-        self.seed = _control(ipywidgets.IntText, "seed", value=0)
+        self.steps = control(ipywidgets.BoundedIntText, "looks", **looks)
+        self.seed = control(ipywidgets.IntText, "seed", value=0)
         self.vary = ipywidgets.Button(description="vary", icon="random", button_style="primary")
         self.fill = ipywidgets.Button(description="fill", icon="eraser", button_style="primary")
         self.progress = ipywidgets.IntProgress(description="looks", min=0, max=1)
@@ -112,7 +117,3 @@ class Retouch:
         sounds = [image_to_audio(picture, self.model.params) for picture in shown.values()]
         page = cards(list(shown.values()), sounds, self.model.params, list(shown))
         self.page.value = page.data
-
-
-def _control(kind, description: str, **options) -> ipywidgets.Widget:
-    return kind(description=description, style=WIDE, **options)

@@ -130,11 +130,12 @@ def first_model(
     """The model that a training begins with: random weights, or those of `config.init_from`.
 
     Its network can be told what the data know of their pictures. Weights that cannot are taken too:
-    what is new has no effect at first.
+    what is new has no effect at first. Weights that can be told anything else are not.
 
     Raises:
         FileNotFoundError: no weights there.
-        ValueError: their grid, network, schedule or target is another; names both values.
+        ValueError: their grid, condition, network, schedule or target is another; names both
+            values.
     """
     kind = {name: getattr(config, name) for name in ("schedule", "noise_steps", "target")}
     if not config.init_from:
@@ -143,7 +144,12 @@ def first_model(
     else:
         first = DDPM.load(config.init_from)
         first.params.check_same(data.params, config.init_from, "the data")
-        theirs = first.network.config if first.kind else first.network.config.told(data.kind)
+        if first.kind not in (None, data.kind):
+            raise ValueError(
+                f"condition is {config.condition!r}, {data.kind}, but {config.init_from} was told "
+                f"{first.kind}; needed: the same, or weights that were told nothing"
+            )
+        theirs = first.network.config.told(data.kind)
         wanted = kind | {"network": (network or theirs).told(data.kind)}
         for name, value in wanted.items():
             have = theirs if name == "network" else getattr(first, name)

@@ -11,12 +11,11 @@ from ddpmlib.ddpm import DDPM
 from ddpmlib.diffusion import SAMPLERS
 from ddpmlib.recipe import Recipe
 from ddpmlib.spectrogram import image_to_audio
-from ddpmlib.widgets import Saying, Status, is_live, row
+from ddpmlib.widgets import Saying, Status, control, is_live, row
 
 MOST = 16  # pictures made together there, and shown; a page of more would be many megabytes
 STAGES = 50  # of a denoising that are kept, at most
 IDEA, NOISY = "the network's idea", "the noisy picture"
-WIDE = {"description_width": "5em"}
 
 
 def open_studio(
@@ -46,48 +45,56 @@ class Studio:
         self.device, self.made_by = device, made_by
         self.looks: dict[int, dict[str, np.ndarray]] = {}  # after some looks: x_0, x_t of all
         options = sorted({*recipe.runs(), made_by.run})
-        self.run = _control(ipywidgets.Dropdown, "run", made_by.run, options=options)
-        self.sampler = _control(
-            ipywidgets.Dropdown, "sampler", made_by.sampler, options=list(SAMPLERS)
+        self.run = control(ipywidgets.Dropdown, "run", value=made_by.run, options=options)
+        self.sampler = control(
+            ipywidgets.Dropdown, "sampler", value=made_by.sampler, options=list(SAMPLERS)
         )
-        self.steps = _control(ipywidgets.BoundedIntText, "looks", made_by.steps, min=1, max=10_000)
-        self.guidance = _control(
+        self.steps = control(
+            ipywidgets.BoundedIntText, "looks", value=made_by.steps, min=1, max=10_000
+        )
+        self.guidance = control(
             ipywidgets.FloatSlider,
             "guidance",
-            made_by.guidance,
+            value=made_by.guidance,
             min=min(0, made_by.guidance),
             max=max(5, made_by.guidance),
             step=0.1,
         )
-        self.seed = _control(ipywidgets.IntText, "seed", made_by.seed)
-        self.count = _control(
-            ipywidgets.IntSlider, "number", min(MOST, made_by.count), min=1, max=MOST
+        self.seed = control(ipywidgets.IntText, "seed", value=made_by.seed)
+        self.count = control(
+            ipywidgets.IntSlider, "number", value=min(MOST, made_by.count), min=1, max=MOST
         )
         usual = model.params.seconds
-        self.seconds = _control(
-            ipywidgets.FloatSlider, "seconds", made_by.seconds or usual, min=1, max=30, step=0.1
+        self.seconds = control(
+            ipywidgets.FloatSlider,
+            "seconds",
+            value=made_by.seconds or usual,
+            min=1,
+            max=30,
+            step=0.1,
         )
         self.seconds.disabled = made_by.seconds is None
-        self.usual = _control(ipywidgets.Checkbox, "as long as learned", made_by.seconds is None)
+        self.usual = control(
+            ipywidgets.Checkbox, "as long as learned", value=made_by.seconds is None
+        )
         self.saying = Saying(model.kind, made_by.condition)
-        self.towards = _control(ipywidgets.IntText, "to seed", made_by.seed + 1)
+        self.towards = control(ipywidgets.IntText, "to seed", value=made_by.seed + 1)
         self.invent = ipywidgets.Button(description="invent", icon="magic", button_style="primary")
         self.morph = ipywidgets.Button(description="morph", icon="random")
         self.progress = ipywidgets.IntProgress(description="looks", min=0, max=1)
         self.status, self.grid = Status(), ipywidgets.GridBox()
         self.grid.layout.grid_template_columns = "repeat(auto-fill, minmax(20em, 1fr))"
-        self.which = _control(ipywidgets.Dropdown, "denoising of", None, options=[])
-        self.which.style.description_width = "8em"
-        self.look = _control(ipywidgets.SelectionSlider, "look", 1, options=[1])
+        self.which = control(ipywidgets.Dropdown, "denoising of", "8em", value=None, options=[])
+        self.look = control(ipywidgets.SelectionSlider, "look", value=1, options=[1])
         self.look.continuous_update = False
-        self.seen = _control(ipywidgets.ToggleButtons, "show", IDEA, options=[IDEA, NOISY])
+        self.seen = control(ipywidgets.ToggleButtons, "show", value=IDEA, options=[IDEA, NOISY])
         self.stage = ipywidgets.HTML(layout={"max_width": "30em"})
         self.usual.observe(lambda change: setattr(self.seconds, "disabled", change.new), "value")
         self.run.observe(self.offer, "value")
         self.invent.on_click(lambda _: self.make(towards=None))
         self.morph.on_click(lambda _: self.make(towards=self.towards.value))
-        for control in (self.which, self.look, self.seen):
-            control.observe(self.show_stage, "value")
+        for part in (self.which, self.look, self.seen):
+            part.observe(self.show_stage, "value")
         self.widget = ipywidgets.VBox(
             [
                 row(self.run, self.sampler, self.steps, self.guidance),
@@ -162,14 +169,14 @@ class Studio:
         self.grid.children = boxes
         self.frames = pictures.shape[-1]
         controls = self.which, self.look, self.seen
-        for control in controls:  # while they are set, they do not fit each other
-            control.unobserve(self.show_stage, "value")
+        for part in controls:  # while they are set, they do not fit each other
+            part.unobserve(self.show_stage, "value")
         self.look.options = list(self.looks) or [1]
         self.look.value = self.look.options[-1]
         self.which.options = range(len(pictures)) if self.looks else []
         self.which.value = 0 if self.looks else None
-        for control in controls:
-            control.observe(self.show_stage, "value")
+        for part in controls:
+            part.observe(self.show_stage, "value")
         self.show_stage()
 
     def show_stage(self, _=None) -> None:
@@ -195,7 +202,3 @@ def _title(made_by: Recipe, index: int) -> str:
     if made_by.towards is None:
         return f"{index} of seed {made_by.seed}"
     return f"{index} of {made_by.count - 1} from seed {made_by.seed} to {made_by.towards}"
-
-
-def _control(kind, description: str, value, **options) -> ipywidgets.Widget:
-    return kind(description=description, value=value, style=WIDE, **options)

@@ -8,6 +8,7 @@ Asterisk, `file: text`. Without a table, FOLDERS and NAMES read the paths of the
 import csv
 import io
 import re
+import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -52,7 +53,7 @@ def read_table(source: str | Path, folder: str | Path, files: Sequence[str]) -> 
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: not such a table at all.
+        ValueError: not such a table at all, or a folder.
     """
     if not source:
         return Table()
@@ -60,10 +61,11 @@ def read_table(source: str | Path, folder: str | Path, files: Sequence[str]) -> 
         parts = {file: PurePosixPath(file).parts[:-1] for file in files}
         return Table((SPEAKER,), {f: {SPEAKER: p[0]} for f, p in parts.items() if p})
     if source == NAMES:
-        names = {file: re.sub(r"[\W_]+", " ", PurePosixPath(file).stem) for file in files}
-        return Table((TEXT,), {file: {TEXT: name.strip()} for file, name in names.items()})
+        return Table((TEXT,), {file: {TEXT: _as_text(file)} for file in files})
     beside = fetch(folder) / source
     path = beside if beside.is_file() else fetch(source)
+    if path.is_dir():
+        raise ValueError(f"table is {path}, a folder; needed: a CSV file, or {FOLDERS!r}")
     try:
         content = path.read_text("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -74,14 +76,15 @@ def read_table(source: str | Path, folder: str | Path, files: Sequence[str]) -> 
 def _read(path: Path, content: str, known: dict[str, str | None]) -> Table:
     names, delimiter, quoting = _manner(path, content)
     rows, problems = {}, []
-    for line, fields in _lines(content, delimiter, quoting):
+    lines = _lines(content, delimiter, quoting)
+    if quoting != csv.QUOTE_NONE:
+        next(lines)  # the names
+    for line, fields in lines:
         if isinstance(fields, csv.Error):
             problems.append(f"line {line}: {fields}; what follows was not read")
             continue
         if quoting == csv.QUOTE_NONE and len(fields) == 3:
             fields = [fields[0], fields[2] or fields[1]]
-        elif line == 1 and quoting != csv.QUOTE_NONE:
-            continue
         if len(fields) != len(names):
             problems.append(f"line {line}: {len(fields)} fields; needed: {delimiter.join(names)}")
             continue
@@ -100,9 +103,10 @@ def _read(path: Path, content: str, known: dict[str, str | None]) -> Table:
 
 def _manner(path: Path, content: str) -> tuple[list[str], str, int]:
     """Names of the columns, what stands between them, and what quotes mean."""
-    first = content.partition("\n")[0].rstrip("\r")
+    first = next((line for line in content.split("\n") if line.strip()), "").rstrip("\r")
     delimiter = next((d for d in DELIMITERS if d in first), "")
-    names = [name.strip().casefold() for name in first.split(delimiter)] if delimiter else []
+    [names] = csv.reader([first], delimiter=delimiter) if delimiter else [[]]
+    names = [name.strip().casefold() for name in names]
     if FILE in names:
         for name in names:
             if not re.fullmatch(r"[a-z]\w*", name) or names.count(name) > 1:
@@ -138,6 +142,11 @@ def _lines(content: str, delimiter: str, quoting: int) -> Iterator[tuple[int, li
             return
         if any(map(str.strip, fields)):
             yield line, fields
+
+
+def _as_text(file: str) -> str:
+    name = unicodedata.normalize("NFC", PurePosixPath(file).stem)
+    return re.sub(r"[\W_]+", " ", name).strip()
 
 
 def _by_any_name(files: Sequence[str]) -> dict[str, str | None]:

@@ -18,7 +18,6 @@ import torch
 from torch.utils.data import DataLoader
 
 from ddpmlib import course, diffusion
-from ddpmlib.condition import silenced
 from ddpmlib.config import Progress, TrainConfig
 from ddpmlib.dataset import SpectrogramSet
 from ddpmlib.ddpm import DDPM
@@ -154,7 +153,8 @@ class _Loop:
         x_0 = x_0.to(self.device, non_blocking=True)
         t = course.times(config, self.state.step)[self.mine]
         noise = course.noise(config, self.state.step, self.device)[self.mine]
-        model = partial(self.predict, condition=self.said(indices))
+        said = course.said(config, self.state.step, self.data, indices, self.mine)
+        model = partial(self.predict, condition=None if said is None else said.to(self.device))
         alpha_bar = self.state.model.alpha_bar
         losses = diffusion.training_loss(model, x_0, t, noise, alpha_bar, config.target)
         accelerator.backward(losses.mean())
@@ -172,14 +172,6 @@ class _Loop:
     def predict(self, x_t: torch.Tensor, t: torch.Tensor, condition) -> torch.Tensor:
         with autocast(self.device, self.config.precision):
             return self.network(x_t, t) if condition is None else self.network(x_t, t, condition)
-
-    def said(self, indices: list[int]) -> torch.Tensor | None:
-        """What the network is told of some pictures: of a few of them, nothing."""
-        condition = self.data.conditions(indices)
-        if condition is None:
-            return None
-        silent = course.silent(self.config, self.state.step)[self.mine]
-        return silenced(self.data.kind, condition, silent).to(self.device)
 
     def batches(self) -> Iterator[tuple[torch.Tensor, list[int]]]:
         """What is left of this epoch: pictures of this process, and their indices."""

@@ -28,6 +28,9 @@ class UNetConfig:
         object.__setattr__(self, "multipliers", tuple(self.multipliers))
         if isinstance(self.condition, dict):
             object.__setattr__(self, "condition", kind_of(self.condition))
+        if not isinstance(self.condition, Kind | None):
+            needed = "Labels, Vectors, Tokens or None"
+            raise ValueError(f"condition is {self.condition!r}; needed: {needed}")
         for name in ("width", "blocks", "patch", "heads"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1")
@@ -41,6 +44,11 @@ class UNetConfig:
             raise ValueError(
                 f"width is {self.width}; it must be a multiple of {GROUPS} and, times "
                 f"{self.multipliers[-1]}, of {self.heads} heads"
+            )
+        if self.condition and 4 * self.width % self.heads:
+            raise ValueError(
+                f"width is {self.width}; with a condition, four times that must be a multiple of "
+                f"{self.heads} heads"
             )
 
     @property

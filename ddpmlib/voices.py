@@ -2,7 +2,7 @@
 
 import csv
 import os
-import shutil
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,37 +14,41 @@ from ddpmlib.storage import data_folder, make_folder
 SAMPLE, TABLE = "sample_corpus", "sentences.csv"
 # One voice at other speeds: a longer throat that speaks slowly, and a shorter one that hurries.
 SPEEDS = {"giant": 0.8, "herself": 1.0, "elf": 1.25}
+RATE = 16_000  # Hz, of the sample corpus
 LOUD = -0.6  # mean of a frame above which somebody speaks
 
 
 def make_voices() -> Path:
     """The sample corpus as three voices, in `data/corpora/three_voices/` with a table of texts and
     speakers; each voice has a third of the sentences, so that no two say the same."""
-    from ddpmlib.audio import load_audio, save_wav
-
     source, folder = data_folder() / SAMPLE, data_folder() / "corpora" / "three_voices"
     if folder.exists():
         return folder
-    stage = folder.with_name(".three_voices-making")
-    shutil.rmtree(stage, ignore_errors=True)  # of a kernel that was killed
-    make_folder(stage)
+    make_folder(folder.parent)
+    with tempfile.TemporaryDirectory(prefix=".three_voices-", dir=folder.parent) as stage:
+        _write_voices(source, made := make_folder(Path(stage, "voices")))
+        try:
+            os.replace(made, folder)
+        except OSError:
+            if not folder.exists():  # else somebody made them meanwhile
+                raise
+    return folder
+
+
+def _write_voices(source: Path, into: Path) -> None:
+    from ddpmlib.audio import load_audio, save_wav
+
     with (source / TABLE).open(encoding="utf-8", newline="") as stream:
         sentences = list(csv.DictReader(stream))
     lines = [("file", "text", "speaker")]
-    rate = 16_000
     for i, sentence in enumerate(sentences):
         speaker = list(SPEEDS)[i % len(SPEEDS)]
         file = Path(sentence["file"]).with_suffix(".wav").name
-        samples = load_audio(source / sentence["file"], rate).samples
-        save_wav(stage / file, samples, round(SPEEDS[speaker] * rate))
+        samples = load_audio(source / sentence["file"], RATE).samples
+        save_wav(into / file, samples, round(SPEEDS[speaker] * RATE))
         lines.append((file, sentence["text"], speaker))
-    with (stage / TABLE).open("w", encoding="utf-8", newline="") as stream:
+    with (into / TABLE).open("w", encoding="utf-8", newline="") as stream:
         csv.writer(stream).writerows(lines)
-    try:
-        os.replace(stage, folder)
-    except OSError:  # made by somebody else meanwhile
-        shutil.rmtree(stage)
-    return folder
 
 
 class VoiceJudge:

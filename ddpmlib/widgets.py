@@ -61,9 +61,8 @@ class Saying(ipywidgets.HBox):
     NOTHING = ("nothing", None)
 
     def __init__(self, kind: Kind | None = None, value: str | None = None):
-        style = {"description_width": "5em"}
-        self.label = ipywidgets.Dropdown(description="say", options=[self.NOTHING], style=style)
-        self.text = ipywidgets.Text(description="say", placeholder="nothing", style=style)
+        self.label = control(ipywidgets.Dropdown, "say", options=[self.NOTHING])
+        self.text = control(ipywidgets.Text, "say", placeholder="nothing")
         super().__init__([self.label, self.text])
         self.offer(kind)
         if value is not None:
@@ -82,6 +81,11 @@ class Saying(ipywidgets.HBox):
         """What is said; None for nothing."""
         said = {Labels: self.label.value, Tokens: self.text.value.strip() or None}
         return said.get(type(self.kind))
+
+
+def control(kind, description: str, width: str = "5em", **options) -> ipywidgets.Widget:
+    """A control with its description, which is that wide, before it."""
+    return kind(description=description, style={"description_width": width}, **options)
 
 
 def row(*children: ipywidgets.Widget) -> ipywidgets.HBox:

@@ -86,6 +86,33 @@ def test_vectors_that_do_not_fit_are_refused(embed, message):
         annotate(KNOWN, [["a"], ["b"]], embed)
 
 
+def test_a_column_called_vectors_is_not_overwritten():
+    known = Table(("text", "vectors"), {"a": {"text": "Ab", "vectors": "x"}})
+    with pytest.raises(ValueError, match="a column is called 'vectors'; needed: another name"):
+        annotate(known, [["a"]], lambda texts: np.ones((len(texts), 2)))
+
+
+def test_a_wrong_table_is_refused_before_anything_is_prepared(voices):
+    with pytest.raises(FileNotFoundError, match=r"tabel\.csv does not exist"):
+        build("voices", "my", workers=1, table="tabel.csv")
+    assert not (voices / "data" / "spectrograms" / "my").exists()
+
+
+def test_other_labels_are_other_data(voices):
+    path = build("voices", "my", workers=1, table="table.csv")
+    columns = ("", "text", "speaker")
+    before = {SpectrogramSet(path, condition=column).fingerprint for column in columns}
+    rows = np.load(path.with_suffix(".speaker.npy"))
+    np.save(path.with_suffix(".speaker.npy"), np.where(rows >= 0, 1 - rows, rows))
+    after = SpectrogramSet(path, condition="speaker").fingerprint
+    assert len(before | {after}) == 4
+
+
+def test_no_picture_has_no_rows(voices):
+    data = SpectrogramSet(build("voices", "my", workers=1, table="table.csv"), condition="speaker")
+    assert data.conditions(range(0)).shape == (0,)
+
+
 def test_vectors_need_texts():
     with pytest.raises(ValueError, match="no text is known"):
         annotate(Table(), [["a"]], lambda texts: [])

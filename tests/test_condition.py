@@ -85,7 +85,7 @@ def test_it_matters_what_is_said_and_to_whom(name):
 
 def test_names_numbers_and_texts_become_rows():
     labels = Labels(3, ("ann", "bob", "eve"))
-    assert rows(labels, ["bob", 2, None], 3).tolist() == [1, 2, -1]
+    assert rows(labels, ["bob", np.int64(2), None], 3).tolist() == [1, 2, -1]
     assert Labels(2).names == ("0", "1")
     texts = Tokens.of(["Ab  CA", "b\n a"])
     assert texts == Tokens(5, " abc")
@@ -137,6 +137,12 @@ def test_what_cannot_be_said_is_refused(kind, value, message):
         (lambda: Vectors(0), "needed: at least 1"),
         (lambda: Tokens(3, "aa"), "out of different ones"),
         (lambda: UNetConfig(condition={"kind": "smell"}), "kind of condition is 'smell'; needed"),
+        (lambda: UNetConfig(condition={"kind": "labels", "x": 1}), "are no labels: .* 'x'"),
+        (lambda: UNetConfig(condition="speaker"), "condition is 'speaker'; needed: Labels, Vec"),
+        (
+            lambda: UNetConfig(width=8, multipliers=(1, 3), heads=3, condition=Tokens(2, "ab")),
+            "width is 8; with a condition, four times that must be a multiple of 3",
+        ),
         (lambda: OriginalConfig().told(Labels(2)), "needed: None for the original"),
     ],
 )
@@ -157,6 +163,36 @@ def test_guidance_leads_from_nothing_said_over_what_is_said(sampler, name):
     distances = [np.abs(said[g] - silent).mean() for g in (0.5, 1, 3)]
     assert distances[0] > 1e-4
     assert sorted(distances) == distances
+
+
+@pytest.mark.parametrize("condition", ["ann", ["ann", "eve"]])
+def test_guidance_0_is_the_unconditional_model_of_long_pictures_too(condition):
+    told = model(KINDS["labels"][0])
+    options = {"sampler": "ddpm", "steps": 3, "seconds": 3 * PARAMS.seconds}
+    silent = told.sample(2, guidance=1, **options)
+    assert np.array_equal(told.sample(2, guidance=0, condition=condition, **options), silent)
+
+
+def test_a_long_picture_is_one_of_its_batch_where_all_are_told_the_same():
+    told, seen = model(KINDS["labels"][0]), []
+    options = {"steps": 3, "seconds": 3 * PARAMS.seconds, "guidance": 2}
+    told.sample(2, condition="ann", callback=lambda i, x_t, x_0: seen.append(len(x_0)), **options)
+    assert seen == [2, 2, 2]
+
+
+def test_rows_of_a_data_set_can_be_said_as_they_are():
+    told = model(KINDS["labels"][0])
+    given = told.sample(2, steps=3, condition=torch.tensor([2, 0]))
+    assert np.array_equal(given, told.sample(2, steps=3, condition=["eve", "ann"]))
+    with pytest.raises(ValueError, match=r"conditions of shape \(3,\); needed: \(2,\)"):
+        told.sample(2, steps=3, condition=torch.tensor([2, 0, 1]))
+
+
+def test_the_length_of_a_vector_counts():
+    told = network(Vectors(1))
+    with torch.inference_mode():
+        one, five = (told(*batch(), torch.full((3, 1), value)) for value in (1.0, 5.0))
+    assert (one - five).abs().max() > 1e-3
 
 
 def test_guidance_is_a_line_through_both_predictions_and_asks_once():

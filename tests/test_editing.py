@@ -89,9 +89,11 @@ def test_the_noise_between_two_pictures_is_found_again():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: Edit(np.zeros(5)), r"picture of shape \(5,\); needed: \(n_mels, frames\)"),
-        (lambda: Edit(np.full((8, 16), np.nan)), "needed: .*finite values"),
-        (lambda: Edit(RAMP, keep=np.ones(3)), r"keep is of shape \(3,\); needed: \(8, 16\)"),
+        (lambda: Edit(np.zeros(5)), r"picture of shape \(5,\); needed: one, \(n_mels, frames\)"),
+        (lambda: Edit(np.zeros((2, 1, 8, 16))), r"picture of shape \(2, 1, 8, 16\); needed: one"),
+        (lambda: Edit(np.full((8, 16), np.nan)), "128 values of the picture are NaN or infinite"),
+        (lambda: Edit(RAMP, 1.5), r"strength is 1\.5; it must be above 0 and at most 1"),
+        (lambda: Edit(RAMP, keep=np.ones(3)), r"\(3,\); needed: \(8, 16\) or \(16,\)"),
     ],
 )
 def test_what_is_no_edit_is_refused(make, message):

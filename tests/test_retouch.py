@@ -26,7 +26,7 @@ def model() -> DDPM:
 
 @pytest.fixture
 def table(model) -> Retouch:
-    return Retouch(model, SENTENCES, 3)
+    return Retouch(model, SENTENCES, 3, 2.0)
 
 
 @pytest.fixture
@@ -44,7 +44,9 @@ def asked(model, monkeypatch) -> list[dict]:
 
 
 def test_without_anybody_to_click_what_was_made_stands_there(model):
-    page = open_retouch(model, SENTENCES, {"real": SENTENCES["a"], "filled": SENTENCES["b"]}, 3)
+    page = open_retouch(
+        model, SENTENCES, {"real": SENTENCES["a"], "filled": SENTENCES["b"]}, 3, 2.0
+    )
     assert page.data.count("<audio ") == 2
     assert "filled" in page.data
 

@@ -163,6 +163,10 @@ def test_a_model_that_can_be_told_something_is(desk, model):  # noqa: F811
         assert desk.made_by.condition == said
         made[said] = images_in("".join(pages(desk)))
     assert made[None] != made["bob"]
+    desk.usual.value, desk.seconds.value, desk.count.value = False, 1.0, 2
+    desk.invent.click()
+    desk.which.value = 1
+    assert "1 after look 5" in desk.stage.value
     desk.run.value = RUN
     assert desk.saying.label.layout.display == "none"
     assert desk.saying.value is None

@@ -26,11 +26,12 @@ def texts(table: Table) -> dict:
         "a|1.|One.\nb|2, 3!|Two, three!\ndeep/c|Vier|\n",
         "a.wav|One.\r\n\r\nb.ogg|Two, three!\r\nc.wav|Vier\r\n",
         'file,text\na,One.\nb,"Two, three!"\nc,Vier\n',
+        '\n"file","text"\n"a","One."\n"b","Two, three!"\n"c","Vier"\n',
         "\ufefffile;text\na;One.\nb;Two, three!\nc;Vier",
         "text\tfile\nOne.\ta\nTwo, three!\tb\nVier\tdeep/c\n",
         "; prompts\n\na: One.\nb: Two, three!\ndeep/c: Vier\n",
     ],
-    ids=["ljspeech", "normalised", "windows", "csv", "bom", "tabs", "asterisk"],
+    ids=["ljspeech", "normalised", "windows", "csv", "quoted", "bom", "tabs", "asterisk"],
 )
 def test_every_manner_says_the_same(content, tmp_path):
     table = read(tmp_path, content)
@@ -100,6 +101,11 @@ def test_a_missing_table_is_named(tmp_path):
         read_table("nothing.csv", tmp_path, FILES)
 
 
+def test_a_folder_is_no_table(tmp_path):
+    with pytest.raises(ValueError, match="a folder; needed: a CSV file, or 'folders'"):
+        read_table(".", tmp_path, FILES)
+
+
 def test_a_table_may_lie_elsewhere(tmp_path):
     (tmp_path / "my.csv").write_text("a|One.\n")
     (tmp_path / "voice").mkdir()
@@ -113,6 +119,8 @@ def test_without_a_table_paths_say_something_or_nothing_does():
     names = read_table(NAMES, "", ("all-circuits_busy-now.g722", "digits/7.wav"))
     assert names.said("all-circuits_busy-now.g722", "text") == "all circuits busy now"
     assert names.said("digits/7.wav", "text") == "7"
+    apart = "gru\u0308\u00dfe.wav"  # as macOS writes it
+    assert read_table(NAMES, "", (apart,)).said(apart, "text") == "gr\u00fc\u00dfe"
     nothing = read_table("", "", FILES)
     assert nothing.columns == ()
     assert nothing.labels("a.wav") == ()

@@ -4,12 +4,13 @@ weights that knew none."""
 import numpy as np
 import pytest
 import torch
-from tiny import PARAMS, assert_same_run, checkpoint, fit, tell, tiny_config, write_data
+from tiny import NETWORK, assert_same_run, checkpoint, fit, tell, tiny_config, write_data
 
 from ddpmlib import course
 from ddpmlib.condition import Labels, Tokens
 from ddpmlib.dataset import SpectrogramSet, Told
 from ddpmlib.ddpm import DDPM
+from ddpmlib.training import train
 
 SIDES = Labels(2, ("down", "up"))
 
@@ -109,7 +110,7 @@ def test_weights_that_knew_nothing_go_on_with_a_condition(tmp_path):
 def test_weights_that_can_be_told_something_else_are_refused(tmp_path):
     told_data(tmp_path)
     fit(tmp_path, "before", condition="side", epochs=1)
-    with pytest.raises(ValueError, match=r"network is .*tokens.* but .*labels"):
+    with pytest.raises(ValueError, match=r"condition is 'text', .* but .*before was told Labels"):
         fit(tmp_path, "after", condition="text", network=None, init_from=str(tmp_path / "before"))
 
 
@@ -123,7 +124,6 @@ def test_a_run_is_not_resumed_with_another_condition(tmp_path):
 
 def test_validation_data_are_told_too(tmp_path):
     path = told_data(tmp_path)
-    model = fit(tmp_path, condition="side", epochs=1)
     asked = []
 
     class Spied(SpectrogramSet):
@@ -131,7 +131,17 @@ def test_validation_data_are_told_too(tmp_path):
             asked.extend(int(i) for i in indices)
             return super().conditions(indices)
 
+    data = SpectrogramSet(path, condition="side")
     validation = Spied(path, "validation", condition="side")
-    model.loss_on(validation)
+    config = tiny_config(condition="side", epochs=1, num_samples=0)
+    train(config, data, validation, tmp_path / "run", NETWORK)
     assert sorted(asked) == list(range(len(validation)))
-    assert model.params == PARAMS
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_data_that_were_opened_for_another_condition_are_refused(which, tmp_path):
+    path = told_data(tmp_path)
+    sets = [SpectrogramSet(path, split, condition="side") for split in ("train", "validation")]
+    sets[which] = SpectrogramSet(path, ("train", "validation")[which])
+    with pytest.raises(ValueError, match=r"condition is 'side' but tiny\.npy was opened with ''"):
+        train(tiny_config(condition="side"), *sets, tmp_path / "run", NETWORK)

@@ -52,11 +52,14 @@ def test_voices_that_are_there_are_left_alone(workbook):
     assert (folder / "note.txt").read_text() == "mine"
 
 
-def test_what_a_killed_kernel_left_is_made_anew(workbook):
-    left = workbook / "data" / "corpora" / ".three_voices-making"
-    left.mkdir(parents=True)
-    (left / "half.wav").write_bytes(b"half")
-    assert not (make_voices() / "half.wav").exists()
+def test_a_failure_leaves_nothing_and_is_told(workbook, monkeypatch):
+    def fails(*_):
+        raise PermissionError("no")
+
+    monkeypatch.setattr("os.replace", fails)
+    with pytest.raises(OSError, match="no"):
+        make_voices()
+    assert not list((workbook / "data" / "corpora").iterdir())
 
 
 @pytest.fixture
