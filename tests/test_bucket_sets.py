@@ -5,9 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tiny import PARAMS, write_data
+from tiny import PARAMS, tell, write_data
 from transfers import in_workbook
 
+from ddpmlib.condition import Labels
 from ddpmlib.dataset import GCPSpectrogramSet, SpectrogramSet
 
 TINY = "gs://corpora/voices/tiny.npy"
@@ -75,3 +76,16 @@ def test_a_missing_set_is_named(npy):
         GCPSpectrogramSet("none/x.npy", "corpora")
     with pytest.raises(FileNotFoundError, match=r"^bucket gs://nobodys of gs://nobodys/x\.npy"):
         GCPSpectrogramSet("x.npy", "nobodys")
+
+
+def test_what_is_said_of_pictures_lies_in_the_bucket_too(npy, bucket):
+    tell(npy, side=(Labels(2), ["0", "1", None] * 7))
+    bucket.write("voices/tiny.json", npy.with_suffix(".json").read_bytes())
+    with pytest.raises(ValueError, match=r"tiny\.side\.npy is not whole"):
+        SpectrogramSet(TINY, condition="side")
+    bucket.write("voices/tiny.side.npy", npy.with_suffix(".side.npy").read_bytes())
+    there = GCPSpectrogramSet("voices/tiny.npy", "corpora", condition="side")
+    here = SpectrogramSet(npy, condition="side")
+    assert torch.equal(there.conditions(range(18)), here.conditions(range(18)))
+    assert same(there, here)
+    assert bucket.fetched.count("voices/tiny.side.npy") == 1
