@@ -239,3 +239,36 @@ def test_a_saved_model_knows_what_it_can_be_told(tmp_path):
     loaded.precision = "float32"
     options = {"steps": 3, "condition": one}
     assert np.array_equal(loaded.sample(2, **options), told.sample(2, **options))
+
+
+def test_rows_are_told_back_in_words():
+    labels, texts = KINDS["labels"][0], KINDS["tokens"][0]
+    for kind, said in ((labels, "bob"), (texts, "abca")):
+        made = rows(kind, [said, None], 2).numpy()
+        assert [kind.words(row) for row in made] == [said, ""]
+
+
+def test_a_vector_of_zeros_is_not_nothing():
+    told = network(Vectors(4))
+    with torch.inference_mode():
+        zeros, nothing = (told(*batch(), rows(Vectors(4), v, 3)) for v in (np.zeros(4), None))
+    assert (zeros - nothing).abs().max() > 1e-3
+
+
+def test_what_comes_after_the_end_of_a_text_is_not_read():
+    kind, one, _ = KINDS["tokens"]
+    told = network(kind)
+    with torch.inference_mode():
+        before = told(*batch(), rows(kind, one, 3))
+        told.condition.read.weight[kind.nothing] += 5
+        assert torch.equal(told(*batch(), rows(kind, one, 3)), before)
+
+
+def test_each_place_of_a_picture_looks_at_the_text_in_its_own_way():
+    kind, _, _ = KINDS["tokens"]
+    reader = network(kind).condition
+    with torch.inference_mode():
+        _, context = reader(rows(kind, "abc", 1))
+        x = torch.zeros(1, reader.to_q.in_features, 2, 8)
+        seen = reader.attend(x, context) - x
+    assert seen.std(dim=3).max() > 1e-4
