@@ -79,6 +79,7 @@ def test_fill_keeps_all_but_what_is_cut_out(table, asked, model):
     table.cut.value = (seconds / 4, seconds / 2)
     table.fill.click()
     assert table.status.said == ""
+    assert asked[0]["edit"].strength == 1
     keep = asked[0]["edit"].keep
     assert keep.shape == PARAMS.image_size
     assert keep[0].tolist() == [True] * 4 + [False] * 4 + [True] * 8

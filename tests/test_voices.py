@@ -87,6 +87,11 @@ def test_a_voice_is_heard_and_silence_does_not_count(judge):
     low, high = bright(slice(0, 4), 5), bright(slice(4, 8))
     assert judge.hear([low, high, low]).tolist() == [1, 0, 1]
     assert judge.share([low, high, low, high], [1, 0, 0, 0]) == 0.75
+    np.testing.assert_allclose(statistics([low]), statistics([low[:, :, :5]]))
+
+
+def test_a_recording_of_nobody_is_no_voice(judge):
+    assert judge.hear([np.full((1, *PARAMS.image_size), -1.0)])[0] in (0, 1)
 
 
 def test_statistics_of_silence_are_numbers():
