@@ -24,13 +24,15 @@ from ddpmlib.dataset import open_splits
 from ddpmlib.ddpm import DDPM, GUIDANCE
 from ddpmlib.diffusion import SAMPLERS
 from ddpmlib.judge import hear, judge
+from ddpmlib.kept import FOLDER, keep_sound, sound_file
 from ddpmlib.measures import estimate
 from ddpmlib.recordings import load_recordings, windows
 from ddpmlib.spectrogram import DEFAULT, GRIDS, SpectrogramParams, audio_to_image, image_to_audio
-from ddpmlib.storage import atomic_write, data_folder, fetch, make_folder
+from ddpmlib.storage import atomic_write, data_folder, fetch
+from ddpmlib.told import rows_of_voices
 
 CORPUS, SENTENCE, RATE = "asterisk-en", "vm-intro.g722", 16_000
-FOLDER, ANSWER, SOUNDS = "pretrained", "answer.json", "sounds"
+ANSWER = "answer.json"
 SAMPLER = ("dpmpp_2m", 50)  # of the samples that are judged, and its looks of the network
 LESS_GUIDANCE = 1.5  # than a sample has unless told otherwise
 ORIGINAL_SAMPLER = ("dpmpp_2m", 25)  # a look of the original's network costs as much as 30 of ours
@@ -160,6 +162,7 @@ PARTS: dict[str, Callable[[Speech], list[dict]]] = {
     "minutes": rows_of_minutes,
     "steps": rows_of_steps,
     "amount": rows_of_amount,
+    "voices": lambda _: rows_of_voices(),
 }
 
 
@@ -177,7 +180,7 @@ def measure_again(parts: Sequence[str]) -> None:
     for part in parts:
         if part not in PARTS:
             raise ValueError(f"part is {part!r}; needed: {', '.join(PARTS)}")
-    speech, path = Speech() if parts else None, data_folder() / FOLDER / ANSWER
+    speech, path = Speech() if set(parts) - {"voices"} else None, data_folder() / FOLDER / ANSWER
     for part in parts:
         measured = {"measured": f"{date.today()} on {_machine()}", "rows": PARTS[part](speech)}
         answer = (load_answer() if path.exists() else {}) | {part: measured}
@@ -217,20 +220,6 @@ def through_grid(sound: np.ndarray, sample_rate: int, grid: SpectrogramParams) -
     there = librosa.resample(sound, orig_sr=sample_rate, target_sr=grid.sample_rate)
     back = image_to_audio(audio_to_image(there, grid), grid)
     return librosa.resample(back, orig_sr=grid.sample_rate, target_sr=sample_rate)
-
-
-def sound_file(row: str) -> Path:
-    """Where the first clip of a generated row is kept."""
-    return data_folder() / FOLDER / SOUNDS / f"{row.replace(',', '').replace(' ', '_')}.ogg"
-
-
-def keep_sound(row: str, samples: np.ndarray, sample_rate: int) -> None:
-    """Write an Ogg Vorbis file; real speech is never kept."""
-    import soundfile
-
-    make_folder(sound_file(row).parent)
-    with atomic_write(sound_file(row)) as temporary:
-        soundfile.write(temporary, samples.clip(-1, 1), sample_rate, format="OGG")
 
 
 def _machine() -> str:
