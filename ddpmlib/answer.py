@@ -29,7 +29,7 @@ from ddpmlib.measures import estimate
 from ddpmlib.recordings import load_recordings, windows
 from ddpmlib.spectrogram import DEFAULT, GRIDS, SpectrogramParams, audio_to_image, image_to_audio
 from ddpmlib.storage import atomic_write, data_folder, fetch
-from ddpmlib.told import rows_of_voices
+from ddpmlib.told import rows_of_texts, rows_of_voices
 
 CORPUS, SENTENCE, RATE = "asterisk-en", "vm-intro.g722", 16_000
 ANSWER = "answer.json"
@@ -157,12 +157,13 @@ def rows_of_amount(speech: Speech) -> list[dict]:
     return rows
 
 
+TOLD = {"voices": rows_of_voices, "texts": rows_of_texts}  # of other recordings
 PARTS: dict[str, Callable[[Speech], list[dict]]] = {
     "table": rows_of_table,
     "minutes": rows_of_minutes,
     "steps": rows_of_steps,
     "amount": rows_of_amount,
-    "voices": lambda _: rows_of_voices(),
+    **{part: lambda _, rows=rows: rows() for part, rows in TOLD.items()},
 }
 
 
@@ -180,7 +181,8 @@ def measure_again(parts: Sequence[str]) -> None:
     for part in parts:
         if part not in PARTS:
             raise ValueError(f"part is {part!r}; needed: {', '.join(PARTS)}")
-    speech, path = Speech() if set(parts) - {"voices"} else None, data_folder() / FOLDER / ANSWER
+    speech = Speech() if set(parts) - set(TOLD) else None
+    path = data_folder() / FOLDER / ANSWER
     for part in parts:
         measured = {"measured": f"{date.today()} on {_machine()}", "rows": PARTS[part](speech)}
         answer = (load_answer() if path.exists() else {}) | {part: measured}

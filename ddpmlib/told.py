@@ -1,19 +1,25 @@
-"""The part of the answer about voices that are asked for by name: one network, several speakers."""
+"""The parts of the answer about networks that are told something: which voice, which text."""
 
 from dataclasses import astuple
+from pathlib import Path
 
 import numpy as np
+import torch
 
 from ddpmlib import trials
-from ddpmlib.dataset import SpectrogramSet, open_splits
+from ddpmlib.condition import silenced
+from ddpmlib.dataset import SpectrogramSet, Told, open_splits
 from ddpmlib.ddpm import DDPM
 from ddpmlib.judge import hear, judge
 from ddpmlib.kept import keep_sound
 from ddpmlib.measures import estimate
+from ddpmlib.run import read_metrics
 from ddpmlib.spectrogram import image_to_audio
 from ddpmlib.voices import VoiceJudge
 
-DATASET, CONDITION = "voices.npy", "speaker"
+VOICES, TEXTS = "voices.npy", "prompts.npy"  # data sets; notebooks 06 and 05 say how they are made
+EPOCHS = {VOICES: 10, TEXTS: 14}  # of the trainings
+NOISES = 32  # with which the loss on a held-out picture is measured, at as many times
 COUNT, SAMPLER, GUIDANCE = 32, ("dpmpp_2m", 50), 2.0  # clips in each row; how samples are made
 
 
@@ -23,15 +29,16 @@ def rows_of_voices() -> list[dict]:
 
     "heard" is the share that the judge of voices takes for this voice.
     """
-    data, held_out = open_splits(DATASET, condition=CONDITION)
-    model, listener = DDPM.load(trials.told(data, held_out)), VoiceJudge(data)
+    data, held_out = open_splits(VOICES, condition="speaker")
+    model = DDPM.load(trials.told(data, held_out, EPOCHS[VOICES]))
+    listener = VoiceJudge(data)
     rate, rows = model.params.sample_rate, []
     for number, voice in enumerate(data.kind.names):
         reference, real = (of_voice(part, number) for part in (data, held_out))
         made = list(model.sample(COUNT, *SAMPLER, seed=1, guidance=GUIDANCE, condition=voice))
-        keep_sound(told(voice), image_to_audio(made[0], model.params), rate)
+        keep_sound(asked_for(voice), image_to_audio(made[0], model.params), rate)
         known = _heard(reference, model)
-        for name, pictures in ((f"{voice}, real", real), (told(voice), made)):
+        for name, pictures in ((f"{voice}, real", real), (asked_for(voice), made)):
             right = listener.hear(pictures) == number
             measures = judge(_heard(pictures, model), known)
             measures["heard"] = estimate(lambda i, right=right: right[i].mean(), len(right))
@@ -39,7 +46,47 @@ def rows_of_voices() -> list[dict]:
     return rows
 
 
-def told(voice: str) -> str:
+def rows_of_texts() -> list[dict]:
+    """Validation loss after each pass of two trainings, one of them told the text of each picture;
+    and at the end, with intervals over the held-out pictures.
+
+    "less" is by how much the text lowers the loss; it is smaller than the two losses vary, as both
+    networks see the same noise.
+    """
+    untold, told = (open_splits(TEXTS, condition=column) for column in ("", "text"))
+    paths = [trials.told(*splits, EPOCHS[TEXTS]) for splits in (untold, told)]
+    rows = [
+        {"row": f"{one['epoch']} passes", "passes": one["epoch"]}
+        | {n: [m["validation_loss"], None, None] for n, m in (("untold", one), ("told", other))}
+        for one, other in zip(*(read_metrics(path.parent) for path in paths), strict=True)
+    ]
+    return [*rows, {"row": "at the end"} | losses_at_the_end(paths, told[1])]
+
+
+def losses_at_the_end(paths: list[Path], held_out: SpectrogramSet) -> dict:
+    """Of the network that is never told anything, and of the other one: told the text of a
+    picture, nothing, or the text of another picture."""
+    untold, model = map(DDPM.load, paths)
+    right = held_out.conditions(range(len(held_out)))
+    losses = {
+        "untold": loss_of_each(untold, held_out, right),
+        "told": loss_of_each(model, held_out, right),
+        "nothing": loss_of_each(model, held_out, silenced(model.kind, right, True)),
+        "another": loss_of_each(model, held_out, right.roll(len(right) // 2, dims=0)),
+    }
+    losses["less"] = losses["untold"] - losses["told"]
+    estimates = {n: estimate(lambda i, v=v: v[i].mean(), len(v)) for n, v in losses.items()}
+    return {name: list(astuple(value)) for name, value in estimates.items()}
+
+
+def loss_of_each(model: DDPM, pictures: SpectrogramSet, said: torch.Tensor) -> np.ndarray:
+    """Loss on each picture, (n,), with the same NOISES for every model."""
+    again = [torch.utils.data.Subset(pictures, [i] * NOISES) for i in range(len(pictures))]
+    repeated = said.repeat_interleave(NOISES, dim=0).split(NOISES)
+    return np.array([model.loss_on(Told(*pair)) for pair in zip(again, repeated, strict=True)])
+
+
+def asked_for(voice: str) -> str:
     """Name of the row of samples that were asked for."""
     return f"{voice}, asked for"
 

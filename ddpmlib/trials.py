@@ -23,7 +23,6 @@ from ddpmlib.unet import UNetConfig
 WIDTH, EMA_DECAY = 64, 0.9995  # of the shipped weights' first training
 EPOCHS = (2, 5, 10, 20, 30, 40, 60)  # after which its weights are kept
 PASSES = 18  # of the trainings on fewer recordings; six minutes of two cores
-TOLD = 10  # epochs of the training on several voices
 NEVER = 10**6
 
 
@@ -70,9 +69,11 @@ def on_fewer_recordings(
     return _run(f"trial_{share:.0%}_of_recordings", fewer, held_out, UNetConfig(), epochs=passes)
 
 
-def told(data: SpectrogramSet, held_out: SpectrogramSet, epochs: int = TOLD) -> Path:
-    """The default network, told what is known of each picture; returns its weights."""
-    return _run("trial_voices", data, held_out, UNetConfig(), epochs=epochs, condition="speaker")
+def told(data: SpectrogramSet, held_out: SpectrogramSet, epochs: int) -> Path:
+    """The default network, told the condition that the data were opened with, if any; returns its
+    weights."""
+    name = f"trial_{data.path.stem}{'' if data.condition else '_untold'}"
+    return _run(name, data, held_out, UNetConfig(), epochs=epochs, condition=data.condition)
 
 
 def _run(name, data, held_out, network, keep=None, **settings) -> Path:

@@ -90,6 +90,22 @@ def test_a_voice_is_heard_and_silence_does_not_count(judge):
     np.testing.assert_allclose(statistics([low]), statistics([low[:, :, :5]]))
 
 
+def test_a_voice_is_heard_however_loud(tmp_path):
+    """Recordings are louder and quieter by far more than two voices differ."""
+    path = write_data(tmp_path, pictures=80, validation=20)
+    rng, tilt = np.random.default_rng(0), np.linspace(-0.05, 0.05, PARAMS.n_mels)[:, None]
+    loudness = rng.uniform(-0.2, 0.2, (100, 1, 1, 1))
+    turned = tilt * np.resize([1, -1], (100, 1, 1, 1))
+    noise = rng.normal(0, 0.05, (100, 1, PARAMS.n_mels, PARAMS.n_frames))
+    np.save(path, (loudness + turned + noise).astype(np.float16))
+    tell(path, speaker=(Labels(2, ("bright", "dark")), ["bright", "dark"] * 50))
+    judge = VoiceJudge(SpectrogramSet(path, condition="speaker"))
+    unheard = SpectrogramSet(path, "validation", condition="speaker")
+    pictures = [unheard[i].numpy() for i in range(20)]
+    for louder in (-0.3, 0.0, 0.3):
+        assert judge.share([p + louder for p in pictures], [0, 1] * 10) == 1
+
+
 def test_a_recording_of_nobody_is_no_voice(judge):
     assert judge.hear([np.full((1, *PARAMS.image_size), -1.0)])[0] in (0, 1)
 

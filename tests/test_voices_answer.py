@@ -1,25 +1,34 @@
-"""Voices on request: measured beside the real ones, each against its own voice."""
+"""What a network is told: voices beside the real ones, each against its own; a text or none."""
 
 import shutil
 
 import numpy as np
 import pytest
+import torch
 from cases import CORPUS
 from test_answer import MEASURES, TINY
 
 from ddpmlib import answer, kept, told, trials
 from ddpmlib.audio import load_audio, save_wav
 from ddpmlib.building import build
+from ddpmlib.dataset import open_splits
+from ddpmlib.ddpm import DDPM
 from ddpmlib.preparation import Preparation
+from ddpmlib.run import read_metrics
 
 
 @pytest.fixture(scope="module")
 def workbook(tmp_path_factory):
-    """Two voices of a few recordings, and a training of seconds."""
+    """Two voices of a few recordings, the same recordings with texts, and trainings of seconds."""
     root = tmp_path_factory.mktemp("voices")
     (root / "data/pretrained").mkdir(parents=True)
     (root / "data/README.md").write_text("here")
+    corpus = root / "data/sample_corpus"
+    corpus.mkdir(parents=True)
+    lines = (CORPUS / "sentences.csv").read_text("utf-8").splitlines(keepends=True)
+    (corpus / "sentences.csv").write_text("".join(lines[:21]), "utf-8")
     for i, path in enumerate(sorted(CORPUS.glob("*.ogg"))[:20]):
+        shutil.copy(path, corpus)
         low = root / "data/corpora/voices/low" / path.name
         low.parent.mkdir(parents=True, exist_ok=True)
         if i % 2:
@@ -32,12 +41,15 @@ def workbook(tmp_path_factory):
         patch.chdir(root)
         preparation = Preparation(overlap=0.5, join=True, validation_share=0.3)
         build("corpora/voices", "voices", preparation, 1, "folders")
+        texts = Preparation(validation_share=0.3)
+        build("sample_corpus", "prompts", texts, 1, "sentences.csv")
         patch.setattr(told, "COUNT", 3)
         patch.setattr(told, "SAMPLER", ("ddim", 2))
-        patch.setattr(trials.told, "__defaults__", (1,))
+        patch.setattr(told, "EPOCHS", {told.VOICES: 1, told.TEXTS: 2})
+        patch.setattr(told, "NOISES", 2)
         patch.setattr(trials, "UNetConfig", lambda width=8: TINY)
         patch.setattr(answer, "Speech", lambda: pytest.fail("other recordings were asked for"))
-        answer.measure_again(["voices"])
+        answer.measure_again(["voices", "texts"])
         yield root
 
 
@@ -66,5 +78,48 @@ def test_a_sound_of_each_voice_that_was_asked_for_is_kept(workbook):
     folder = workbook / "data/pretrained/sounds"
     assert {path.name for path in folder.iterdir()} == {"high_asked_for.ogg", "low_asked_for.ogg"}
     for voice in ("high", "low"):
-        sound = load_audio(kept.sound_file(told.told(voice)), 16_000)
+        sound = load_audio(kept.sound_file(told.asked_for(voice)), 16_000)
         assert len(sound.samples) == pytest.approx(65_280, abs=1)
+
+
+def test_both_trainings_on_texts_are_followed_pass_by_pass(workbook):
+    *passes, end = answer.load_answer()["texts"]["rows"]
+    assert [row["passes"] for row in passes] == [1, 2]
+    for column, run in (("untold", "trial_prompts_untold"), ("told", "trial_prompts")):
+        kept = [row["validation_loss"] for row in read_metrics(workbook / "data/runs" / run)]
+        assert [row[column][0] for row in passes] == kept
+    assert end["row"] == "at the end"
+
+
+def test_the_loss_is_lower_where_the_true_text_is_told(workbook):
+    """Without any training: a network whose prediction is better for one text than for others."""
+    _, held_out = open_splits("prompts.npy", condition="text")
+    right = held_out.conditions(range(len(held_out)))
+    model = DDPM(TINY.told(held_out.kind).build(), held_out.params)
+    # Of a sentence that fills two pictures, the network knows the last one.
+    known = {tuple(row.tolist()): i for i, row in enumerate(right)}
+
+    def knows_by_heart(x_t, time, said):
+        # v = (alpha x_t - x_0) / sigma, Salimans & Ho 2022, where x_0 is told
+        step = (time * model.noise_steps).round().long()
+        alpha_bar = model.alpha_bar[step].view(-1, 1, 1, 1)
+        x_0 = torch.stack([held_out[known[tuple(row.tolist())]] for row in said])
+        return (alpha_bar.sqrt() * x_t - x_0) / (1 - alpha_bar).sqrt()
+
+    model.network.forward = knows_by_heart
+    true = told.loss_of_each(model, held_out, right)
+    another = told.loss_of_each(model, held_out, right.roll(2, dims=0))
+    rows = list(known.values())
+    assert true.shape == another.shape == (len(held_out),)
+    assert true[rows].max() < 1e-4
+    assert another[rows].min() > 0.01
+
+
+def test_the_difference_is_known_better_than_the_losses(workbook):
+    end = answer.load_answer()["texts"]["rows"][-1]
+    assert end["less"][0] == pytest.approx(end["untold"][0] - end["told"][0])
+
+    def width(name: str) -> float:
+        return end[name][2] - end[name][1]
+
+    assert width("less") < min(width("untold"), width("told"))
