@@ -58,7 +58,7 @@ class Status(ipywidgets.HTML):
 class Saying(ipywidgets.HBox):
     """What a model is told: a choice of labels, a text, or no control where it cannot be told."""
 
-    NOTHING = ("nothing", None)
+    NOTHING = ("nothing", "")  # with None for a value, ipywidgets would choose no option at all
 
     def __init__(self, kind: Kind | None = None, value: str | None = None):
         self.label = control(ipywidgets.Dropdown, "say", options=[self.NOTHING])
@@ -79,8 +79,8 @@ class Saying(ipywidgets.HBox):
     @property
     def value(self) -> str | None:
         """What is said; None for nothing."""
-        said = {Labels: self.label.value, Tokens: self.text.value.strip() or None}
-        return said.get(type(self.kind))
+        said = {Labels: self.label.value, Tokens: self.text.value.strip()}
+        return said.get(type(self.kind)) or None
 
 
 def control(kind, description: str, width: str = "5em", **options) -> ipywidgets.Widget:

@@ -154,12 +154,13 @@ def test_a_model_that_can_be_told_something_is(desk, model):  # noqa: F811
     assert desk.saying.label.layout.display == desk.saying.text.layout.display == "none"
     desk.run.value = "pretrained"
     assert desk.saying.label.layout.display is None
-    assert desk.saying.label.options == (("nothing", None), ("ann", "ann"), ("bob", "bob"))
+    assert desk.saying.label.options == (("nothing", ""), ("ann", "ann"), ("bob", "bob"))
     made = {}
-    for said in (None, "bob"):
-        desk.saying.label.value = said
+    for shown, said in (("bob", "bob"), ("nothing", None)):
+        desk.saying.label.label = shown
         desk.invent.click()
         assert desk.status.said == ""
+        assert desk.saying.label.label == shown, "an empty control says nothing to people"
         assert desk.made_by.condition == said
         made[said] = images_in("".join(pages(desk)))
     assert made[None] != made["bob"]
