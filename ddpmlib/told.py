@@ -18,7 +18,7 @@ from ddpmlib.spectrogram import image_to_audio
 from ddpmlib.voices import VoiceJudge
 
 VOICES, TEXTS = "voices.npy", "prompts.npy"  # data sets; notebooks 06 and 05 say how they are made
-EPOCHS = {VOICES: 10, TEXTS: 14}  # of the trainings
+EPOCHS = {VOICES: 20, TEXTS: 14}  # of the trainings
 NOISES = 32  # with which the loss on a held-out picture is measured, at as many times
 COUNT, SAMPLER, GUIDANCE = 32, ("dpmpp_2m", 50), 2.0  # clips in each row; how samples are made
 
