@@ -62,8 +62,8 @@ def test_05_shows_the_kept_answer(workbook):
     executed = execute(workbook, "05_is_it_speech.ipynb")
     assert "Kept its promise" in executed.cells[-1].outputs[0].text
     data = [o["data"] for c in executed.cells for o in c.get("outputs", ()) if "data" in o]
-    assert sum(d.get("text/html", "").count("<audio") for d in data) >= 11
-    assert sum("image/png" in d for d in data) == 4
+    assert sum(d.get("text/html", "").count("<audio") for d in data) >= 15
+    assert sum("image/png" in d for d in data) == 5
     assert not widgets_in(executed)
 
 
