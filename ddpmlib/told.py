@@ -50,8 +50,8 @@ def rows_of_texts() -> list[dict]:
     """Validation loss after each pass of two trainings, one of them told the text of each picture;
     and at the end, with intervals over the held-out pictures.
 
-    "less" is by how much the text lowers the loss; it is smaller than the two losses vary, as both
-    networks see the same noise.
+    "less" is by how much the text lowers the loss, and "words" by how much it does beyond telling
+    its length; they are known better than the losses, as all see the same noise.
     """
     untold, told = (open_splits(TEXTS, condition=column) for column in ("", "text"))
     paths = [trials.told(*splits, EPOCHS[TEXTS]) for splits in (untold, told)]
@@ -65,7 +65,7 @@ def rows_of_texts() -> list[dict]:
 
 def losses_at_the_end(paths: list[Path], held_out: SpectrogramSet) -> dict:
     """Of the network that is never told anything, and of the other one: told the text of a
-    picture, nothing, or the text of another picture."""
+    picture, nothing, the text of another picture, or another text of the same length."""
     untold, model = map(DDPM.load, paths)
     right = held_out.conditions(range(len(held_out)))
     losses = {
@@ -73,10 +73,20 @@ def losses_at_the_end(paths: list[Path], held_out: SpectrogramSet) -> dict:
         "told": loss_of_each(model, held_out, right),
         "nothing": loss_of_each(model, held_out, silenced(model.kind, right, True)),
         "another": loss_of_each(model, held_out, right.roll(len(right) // 2, dims=0)),
+        "as_long": loss_of_each(model, held_out, as_long(right)),
     }
     losses["less"] = losses["untold"] - losses["told"]
+    losses["words"] = losses["as_long"] - losses["told"]
     estimates = {n: estimate(lambda i, v=v: v[i].mean(), len(v)) for n, v in losses.items()}
     return {name: list(astuple(value)) for name, value in estimates.items()}
+
+
+def as_long(said: torch.Tensor) -> torch.Tensor:
+    """For each text another one whose length is nearest to its own; rows of tokens."""
+    lengths = (said > 0).sum(dim=1)
+    apart = (lengths[:, None] - lengths).abs().float()
+    the_same = (said[:, None] == said).all(dim=2)
+    return said[apart.masked_fill(the_same, torch.inf).argmin(dim=1)]
 
 
 def loss_of_each(model: DDPM, pictures: SpectrogramSet, said: torch.Tensor) -> np.ndarray:

@@ -8,7 +8,7 @@ import torch
 from cases import CORPUS
 from test_answer import MEASURES, TINY
 
-from ddpmlib import answer, kept, told, trials
+from ddpmlib import answer, condition, kept, told, trials
 from ddpmlib.audio import load_audio, save_wav
 from ddpmlib.building import build
 from ddpmlib.dataset import open_splits
@@ -115,9 +115,18 @@ def test_the_loss_is_lower_where_the_true_text_is_told(workbook):
     assert another[rows].min() > 0.01
 
 
+def test_a_text_gets_another_one_of_its_length():
+    texts = ["four", "seventeen", "five", "seventeen", "eighteen", "no"]
+    kind = condition.Tokens.of(texts)
+    others = told.as_long(condition.rows(kind, texts, len(texts)))
+    words = [kind.words(row) for row in others.numpy()]
+    assert words == ["five", "eighteen", "four", "eighteen", "seventeen", "four"]
+
+
 def test_the_difference_is_known_better_than_the_losses(workbook):
     end = answer.load_answer()["texts"]["rows"][-1]
     assert end["less"][0] == pytest.approx(end["untold"][0] - end["told"][0])
+    assert end["words"][0] == pytest.approx(end["as_long"][0] - end["told"][0])
 
     def width(name: str) -> float:
         return end[name][2] - end[name][1]
