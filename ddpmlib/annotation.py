@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 
-from ddpmlib.condition import Kind, Labels, Tokens, Vectors, kind_of, rows
+from ddpmlib.condition import Kind, Labels, Tokens, Vectors, check_rows, kind_of, rows
 from ddpmlib.storage import fetch_beside
 from ddpmlib.table import TEXT, Table
 
@@ -68,16 +69,19 @@ def open_condition(
         raise ValueError(
             f"condition is {column!r}; {Path(npy).name} has: {have}; build it again with a table"
         )
-    kind = kind_of(described[column])
-    path = fetch_beside(npy, f".{column}.npy")
+    kind, path = kind_of(described[column]), fetch_beside(npy, f".{column}.npy")
     try:
         found = np.load(path, mmap_mode="r", allow_pickle=False)
-        good = found.shape == (pictures, *kind.shape) and found.dtype == kind.dtype
-    except (OSError, ValueError, TypeError, EOFError):
-        good = False
-    if not good:
+        whole = isinstance(found, np.ndarray) and found.shape == (pictures, *kind.shape)
+    except (OSError, ValueError, TypeError, EOFError, BadZipFile):
+        whole = False
+    if not whole:
         needed = (pictures, *kind.shape)
         raise ValueError(f"{array_of(npy, column)} is not whole; needed: rows of shape {needed}")
+    try:
+        check_rows(kind, found)
+    except ValueError as error:
+        raise ValueError(f"{array_of(npy, column)}: {error}") from None
     return kind, path
 
 
@@ -92,13 +96,20 @@ def _embedded(texts: list[str | None], embed: Embedding) -> tuple[Vectors, np.nd
     different = sorted({text for text in texts if text is not None})
     if not different:
         raise ValueError("no text is known to make vectors of; needed: a table with a column text")
-    vectors = [np.asarray(vector, np.float32) for vector in embed(different)]
+    made = embed(different)
+    try:
+        vectors = [np.asarray(vector, np.float32) for vector in made]
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ValueError(f"embed made {made!r:.60}; needed: vectors ({error})") from None
     sizes = {(vector.ndim, vector.shape[-1]) for vector in vectors if vector.ndim}
     if len(vectors) != len(different) or len(sizes) != 1 or next(iter(sizes))[0] not in (1, 2):
         raise ValueError(
             f"embed made {len(vectors)} vectors of {len(different)} texts, with dimensions and "
             f"sizes {sorted(sizes)}; needed: one each, all (dim,) or all (tokens, dim)"
         )
+    for text, vector in zip(different, vectors, strict=True):
+        if not vector.size or not np.isfinite(vector).all():
+            raise ValueError(f"embed made {vector} of {text!r:.60}; needed: finite numbers")
     dimensions, dim = next(iter(sizes))
     length = max(map(len, vectors)) if dimensions == 2 else 0
     kind, of = Vectors(dim, length), dict(zip(different, vectors, strict=True))

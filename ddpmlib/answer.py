@@ -9,7 +9,6 @@ parts that train (`ddpmlib.trials`).
 import json
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import astuple
 from datetime import date
 from pathlib import Path
 
@@ -25,15 +24,14 @@ from ddpmlib.ddpm import DDPM, GUIDANCE
 from ddpmlib.diffusion import SAMPLERS
 from ddpmlib.judge import hear, judge
 from ddpmlib.kept import FOLDER, keep_sound, sound_file
-from ddpmlib.measures import estimate
+from ddpmlib.measures import mean, plain
 from ddpmlib.recordings import load_recordings, windows
 from ddpmlib.spectrogram import DEFAULT, GRIDS, SpectrogramParams, audio_to_image, image_to_audio
 from ddpmlib.storage import atomic_write, data_folder, fetch
-from ddpmlib.told import rows_of_texts, rows_of_voices
+from ddpmlib.told import SAMPLER, rows_of_guidance, rows_of_texts, rows_of_voices
 
 CORPUS, SENTENCE, RATE = "asterisk-en", "vm-intro.g722", 16_000
 ANSWER = "answer.json"
-SAMPLER = ("dpmpp_2m", 50)  # of the samples that are judged, and its looks of the network
 LESS_GUIDANCE = 1.5  # than a sample has unless told otherwise
 ORIGINAL_SAMPLER = ("dpmpp_2m", 25)  # a look of the original's network costs as much as 30 of ours
 ORIGINAL_GRID = GRIDS["12 s, original"]
@@ -78,7 +76,7 @@ class Speech:
 
     def measure(self, clips: Sequence[np.ndarray]) -> dict:
         """The judge's measures of clips, against the first half."""
-        return _plain(judge(hear(clips, self.rate), self.reference))
+        return plain(judge(hear(clips, self.rate), self.reference))
 
     def measure_model(
         self, path: str | Path, name: str, sampler=SAMPLER, count=0, keep=False, guidance=GUIDANCE
@@ -100,7 +98,7 @@ class Speech:
         """How far pictures are from the training data, and from each other."""
         values = {"nearest_db": nearest(pictures, self.data)[1]}
         values["spread_db"] = spread(pictures, self.params)
-        return _plain({n: estimate(lambda i, v=v: v[i].mean(), len(v)) for n, v in values.items()})
+        return plain({name: mean(found) for name, found in values.items()})
 
 
 def rows_of_table(speech: Speech) -> list[dict]:
@@ -157,7 +155,8 @@ def rows_of_amount(speech: Speech) -> list[dict]:
     return rows
 
 
-TOLD = {"voices": rows_of_voices, "texts": rows_of_texts}  # of other recordings
+# Of other recordings.
+TOLD = {"voices": rows_of_voices, "guidance": rows_of_guidance, "texts": rows_of_texts}
 PARTS: dict[str, Callable[[Speech], list[dict]]] = {
     "table": rows_of_table,
     "minutes": rows_of_minutes,
@@ -227,7 +226,3 @@ def through_grid(sound: np.ndarray, sample_rate: int, grid: SpectrogramParams) -
 def _machine() -> str:
     cores, capability = os.cpu_count(), torch.backends.cpu.get_cpu_capability()
     return f"{cores} cores with {capability}, torch {torch.__version__}"
-
-
-def _plain(measures: dict) -> dict:
-    return {name: list(astuple(value)) for name, value in measures.items()}

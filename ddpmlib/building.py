@@ -59,7 +59,7 @@ def build(
     for column in known.columns:
         said = [(e.file, known.said(e.file, column)) for e in entries]
         said = [pair for pair in said if pair[1]]
-        example = f", such as {said[0][1]!r} of {said[0][0]}" if said else ""
+        example = f", such as {said[0][1]!r} of {said[0][0]!r}" if said else ""
         print(f"{column}: of {len(said)} of {len(entries)} recordings{example}")
     for problem in known.problems[:SHOWN]:
         print(f"{table}, {problem}")

@@ -7,10 +7,11 @@ what it would without (Ho & Salimans 2022, "Classifier-Free Diffusion Guidance")
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from numbers import Integral
 
 import numpy as np
 import torch
+
+MENTIONED = 20  # names, in a sentence
 
 
 @dataclass(frozen=True)
@@ -33,17 +34,25 @@ class Labels:
         """Of a row."""
         return ()
 
+    @property
+    def most(self) -> int:
+        """The largest number there is."""
+        return self.n - 1
+
     def row(self, value: str | int) -> np.ndarray:
-        """The row of a class, by its name or number.
+        """The row of a class, by its name; that of a speaker may be a number.
 
         Raises:
             ValueError: there is no such class.
         """
-        if isinstance(value, Integral) and 0 <= value < self.n:
-            return np.array(value)
-        if value not in self.names:
-            raise ValueError(f"condition is {value!r}; needed: {', '.join(self.names)}")
-        return np.array(self.names.index(value))
+        name = unicodedata.normalize("NFC", str(value))
+        if name not in self.names:
+            raise ValueError(f"condition is {value!r:.60}; needed: {self}")
+        return np.array(self.names.index(name))
+
+    def __str__(self) -> str:
+        more = f", ... ({self.n})" if self.n > MENTIONED else ""
+        return ", ".join(self.names[:MENTIONED]) + more
 
     def words(self, row: np.ndarray) -> str:
         """What a row says, for people; empty for nothing."""
@@ -76,15 +85,24 @@ class Vectors:
         """The row of a vector, or of a sequence of them; a short one is filled up.
 
         Raises:
-            ValueError: another shape, or a sequence that is too long.
+            ValueError: no finite numbers, another shape, or a sequence that is too long.
         """
-        value = np.asarray(value, np.float32)
+        try:
+            value = np.asarray(value, np.float32)
+        except (TypeError, ValueError):
+            raise ValueError(f"condition is {value!r}; needed: {self.dim} numbers") from None
         fits = value.ndim == len(self.shape) and value.shape[-1] == self.dim
         if not fits or (self.length and len(value) > self.length):
             most = f" (at most {self.length})" if self.length else ""
             raise ValueError(f"condition of shape {value.shape}; needed: {self.shape}{most}")
+        if not value.size or not np.isfinite(value).all():
+            raise ValueError(f"condition has {value.size} numbers; needed: at least 1, all finite")
         missing = [(0, n - have) for n, have in zip(self.shape, value.shape, strict=True)]
         return np.pad(value, missing, constant_values=np.nan)
+
+    def words(self, row: np.ndarray) -> str:
+        """What a row says, for people: numbers say nothing to them."""
+        return ""
 
 
 @dataclass(frozen=True)
@@ -114,12 +132,19 @@ class Tokens:
         """Of a row."""
         return (self.length,)
 
+    @property
+    def most(self) -> int:
+        """The largest number there is."""
+        return len(self.alphabet)
+
     def row(self, value: str) -> np.ndarray:
         """The row of a text.
 
         Raises:
-            ValueError: it is too long, or has a character that no text of the training had.
+            ValueError: no text, too long, or with a character that no text of the training had.
         """
+        if not isinstance(value, str):
+            raise ValueError(f"condition is {value!r}; needed: a text")
         text = plain(value)
         if not 1 <= len(text) <= self.length:
             raise ValueError(f"text of {len(text)} characters; needed: 1 to {self.length}")
@@ -137,15 +162,13 @@ Kind = Labels | Vectors | Tokens
 KINDS = {"labels": Labels, "vectors": Vectors, "tokens": Tokens}
 
 
-def kind_of(values: dict | None) -> Kind | None:
+def kind_of(values: dict) -> Kind:
     """Read what `dataclasses.asdict` made of a kind, perhaps by way of JSON.
 
     Raises:
         ValueError: no kind of condition.
     """
-    if values is None:
-        return None
-    values = dict(values)
+    values = dict(values) if isinstance(values, dict) else {"kind": values}
     name = values.pop("kind", None)
     if name not in KINDS:
         raise ValueError(f"kind of condition is {name!r}; needed: {', '.join(KINDS)}")
@@ -157,22 +180,24 @@ def kind_of(values: dict | None) -> Kind | None:
 
 def plain(text: str) -> str:
     """Lower case, in composed characters, words apart by one space."""
-    return " ".join(unicodedata.normalize("NFC", text).casefold().split())
+    folded = unicodedata.normalize("NFC", text).casefold()  # which may take characters apart again
+    return " ".join(unicodedata.normalize("NFC", folded).split())
 
 
 def rows(kind: Kind, values, count: int) -> torch.Tensor:
     """A tensor (count, ...) of conditions.
 
     Args:
-        values: one for all pictures, or a list with one each: names or numbers of labels, texts, or
+        values: one for all pictures, or a list with one each: names of labels, texts, or
             arrays; None says nothing. Or a tensor of rows.
 
     Raises:
-        ValueError: not one for each picture; or see `row` of the kind.
+        ValueError: not one for each picture; or see `row` of the kind, and `check_rows`.
     """
     if isinstance(values, torch.Tensor):
         if values.shape != (needed := (count, *kind.shape)):
             raise ValueError(f"conditions of shape {tuple(values.shape)}; needed: {needed}")
+        check_rows(kind, values.numpy(force=True))
         return values
     values = values if isinstance(values, list) else [values] * count
     if len(values) != count:
@@ -180,6 +205,17 @@ def rows(kind: Kind, values, count: int) -> torch.Tensor:
     nothing = np.full(kind.shape, kind.nothing, kind.dtype)
     made = [nothing if value is None else kind.row(value) for value in values]
     return torch.from_numpy(np.stack(made).astype(kind.dtype))
+
+
+def check_rows(kind: Kind, found: np.ndarray) -> None:
+    """Raise ValueError for rows of another type, or with numbers that stand for nothing."""
+    if found.dtype != kind.dtype:
+        raise ValueError(f"conditions of type {found.dtype}; needed: {np.dtype(kind.dtype)}")
+    if isinstance(kind, Vectors) or not found.size:
+        return
+    if not kind.nothing <= found.min() <= found.max() <= kind.most:
+        needed = f"{kind.nothing} to {kind.most}"
+        raise ValueError(f"conditions from {found.min()} to {found.max()}; needed: {needed}")
 
 
 def silenced(kind: Kind, condition: torch.Tensor, which: torch.Tensor | bool) -> torch.Tensor:

@@ -104,7 +104,7 @@ class SpectrogramSet(torch.utils.data.Dataset):
             description = json.loads(sidecar.read_text("utf-8"))
             self.params = SpectrogramParams.from_dict(description["params"])
             self.files, shape = description["files"], tuple(description["shape"])
-            self.described = description.get("conditions", {})
+            self.described = dict(description.get("conditions", {}))
             rows = sum(span["pictures"] for span in self.files if span["split"] in SPLITS)
         except (ValueError, KeyError, TypeError) as error:
             raise ValueError(f"{sidecar} is no description of pictures: {error}") from error

@@ -90,8 +90,8 @@ class DDPM:
             (count, 1, n_mels, frames) float32 in [-1, 1].
 
         Raises:
-            ValueError: unknown sampler; steps, count or seconds out of range; noise, condition or
-                edit that do not fit.
+            ValueError: unknown sampler; steps, count, seconds or guidance out of range; noise,
+                condition or edit that do not fit.
         """
         if sampler not in diffusion.SAMPLERS:
             raise ValueError(f"sampler is {sampler!r}; needed: {', '.join(diffusion.SAMPLERS)}")
@@ -161,9 +161,15 @@ class DDPM:
 
         Returns:
             None when there are no pictures.
+
+        Raises:
+            ValueError: the pictures are told something else.
         """
+        if self.kind and (kind := getattr(pictures, "kind", self.kind)) != self.kind:
+            raise ValueError(f"pictures are told {kind or 'nothing'}; needed: {self.kind}")
         count = min(len(pictures), VALIDATION_PICTURES)
         chosen = np.linspace(0, len(pictures) - 1, count).astype(int)
+        said = rows(self.kind, pictures.conditions(chosen), count) if self.kind else None
         generator = torch.Generator().manual_seed(0)
         t = (torch.randperm(count, generator=generator) + 0.5) / max(1, count) * self.noise_steps
         device, total = next(self.network.parameters()).device, 0.0
@@ -171,8 +177,7 @@ class DDPM:
             part = slice(start, start + batch_size)
             x_0 = torch.stack([pictures[i] for i in chosen[part]])
             noise = torch.randn(x_0.shape, generator=generator).to(device)
-            said = pictures.conditions(chosen[part]) if self.kind else None
-            model = partial(self.predict, condition=said)
+            model = partial(self.predict, condition=None if said is None else said[part])
             inputs = x_0.to(device), t[part].long(), noise, self.alpha_bar, self.target
             total += diffusion.training_loss(model, *inputs).sum().item()
         return total / count if count else None

@@ -7,6 +7,8 @@ import torch
 
 from ddpmlib.diffusion import Model, add_noise, noise_in, target_of
 
+ROUNDING = 1e-3  # of float16, in which pictures are kept
+
 
 @dataclass(frozen=True)
 class Edit:
@@ -20,8 +22,8 @@ class Edit:
         not change). It fits best by "ddpm", whose fresh noise lets it mend what does not.
 
     Raises:
-        ValueError: not one picture of finite values, strength outside 0...1, or keep of another
-            shape.
+        ValueError: not one picture of values in [-1, 1], strength outside 0...1, or keep of another
+            shape or type.
     """
 
     picture: np.ndarray  # (n_mels, frames) in [-1, 1]
@@ -29,18 +31,21 @@ class Edit:
     keep: np.ndarray | None = None  # (n_mels, frames), or (frames,) for whole moments
 
     def __post_init__(self):
-        shape = np.shape(self.picture)
-        if len(shape) < 2 or np.size(self.picture) != shape[-2] * shape[-1]:
+        picture = np.asarray(self.picture, np.float32)
+        shape = picture.shape
+        if len(shape) < 2 or picture.size != shape[-2] * shape[-1]:
             raise ValueError(f"picture of shape {shape}; needed: one, (n_mels, frames)")
-        picture = np.asarray(self.picture, np.float32).reshape(shape[-2:])
-        if bad := np.count_nonzero(~np.isfinite(picture)):
-            raise ValueError(f"{bad} values of the picture are NaN or infinite; needed: -1...1")
+        picture = picture.reshape(shape[-2:])
+        if bad := np.count_nonzero(~(np.abs(picture) <= 1 + ROUNDING)):
+            raise ValueError(f"{bad} values of the picture are outside -1...1, or NaN")
         object.__setattr__(self, "picture", picture)
         if not 0 < self.strength <= 1:
             raise ValueError(f"strength is {self.strength}; it must be above 0 and at most 1")
         if self.keep is None:
             return
-        keep = np.asarray(self.keep, bool)
+        keep = np.asarray(self.keep)
+        if keep.dtype != bool:
+            raise ValueError(f"keep is of type {keep.dtype}; needed: True or False")
         if keep.shape not in (picture.shape, picture.shape[1:], (1, *picture.shape)):
             needed = f"{picture.shape} or {picture.shape[1:]}"
             raise ValueError(f"keep is of shape {keep.shape}; needed: {needed}, as the picture")

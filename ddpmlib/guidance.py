@@ -1,6 +1,8 @@
 """Guidance: say more of what is meant, by going away from a worse prediction."""
 
+import math
 from functools import partial
+from numbers import Real
 from typing import TYPE_CHECKING
 
 import torch
@@ -19,20 +21,28 @@ def guided(model: "DDPM", guidance: float, condition: torch.Tensor | None = None
     Salimans 2022, "Classifier-Free Diffusion Guidance", eq. 6 with g = 1 + w), both in one batch:
     0 is the unconditional model, 1 the conditional one.
 
-    Without, it is that of the guide. Two models of the same voice make the same mistakes, the worse
-    one larger ones; beyond the better one there are fewer (Karras et al. 2024, "Guiding a Diffusion
-    Model with a Bad Version of Itself"). Without a guide, or with guidance 1, `DDPM.predict`.
+    A model that cannot be told anything is led away from its guide. Two models of the same voice
+    make the same mistakes, the worse one larger ones; beyond the better one there are fewer (Karras
+    et al. 2024, "Guiding a Diffusion Model with a Bad Version of Itself").
+
+    Where there is nothing to go away from, and with guidance 1, `DDPM.predict`.
 
     Args:
         condition: (batch, ...), or one row for all pictures.
+
+    Raises:
+        ValueError: guidance is not a finite number.
     """
-    if guidance == 1 or (condition is None and model.guide is None):
+    if not isinstance(guidance, Real) or not math.isfinite(guidance):
+        raise ValueError(f"guidance is {guidance!r}; needed: a finite number")
+    guide = None if model.kind else model.guide
+    if guidance == 1 or (condition is None and guide is None):
         return partial(model.predict, condition=condition)
     if condition is not None and guidance == 0:
         return model.predict
 
     def away_from_the_guide(x_t: torch.Tensor, time: torch.Tensor) -> torch.Tensor:
-        worse = model.guide.predict(x_t, time).float()
+        worse = guide.predict(x_t, time).float()
         return worse + guidance * (model.predict(x_t, time).float() - worse)
 
     def away_from_nothing(x_t: torch.Tensor, time: torch.Tensor) -> torch.Tensor:

@@ -12,7 +12,7 @@ import argparse
 import importlib
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
 
@@ -101,7 +101,8 @@ def judge(heard: Sequence[Heard], reference: Sequence[Heard] = ()) -> dict[str, 
             "bigram_divergence": lambda i: divergence(pairs[i].sum(axis=0), theirs),
             "frechet": lambda i: frechet_distance(bands[i].sum(axis=0), far),
         }
-    return {name: estimate(measure, len(heard)) for name, measure in measures.items()}
+    found = {name: estimate(measure, len(heard)) for name, measure in measures.items()}
+    return {name: replace(one, low=max(0.0, one.low)) for name, one in found.items()}
 
 
 def hear_folder(folder: str | Path) -> list[Heard]:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 import numpy as np
 
@@ -33,6 +33,27 @@ def estimate(measure: Callable[[np.ndarray], float], count: int) -> Estimate:
     drawn = [measure(rng.integers(count, size=count)) for _ in range(RESAMPLES)]
     half = 1.96 * float(np.std(drawn, ddof=1))
     return Estimate(value, value - half, value + half)
+
+
+def mean(values: np.ndarray) -> Estimate:
+    """Of a measure of each clip (count,)."""
+    return estimate(lambda indices: values[indices].mean(), len(values))
+
+
+def share(right: np.ndarray) -> Estimate:
+    """Of the clips (count,) that are right, with its exact interval (Clopper & Pearson 1934).
+
+    Resampling clips that are all right would say that nothing else can be.
+    """
+    from scipy.stats import binomtest
+
+    interval = binomtest(int(np.sum(right)), len(right)).proportion_ci()
+    return Estimate(float(np.mean(right)), float(interval.low), float(interval.high))
+
+
+def plain(measures: dict[str, Estimate]) -> dict[str, list[float]]:
+    """As JSON has it: [value, low, high]."""
+    return {name: list(astuple(estimated)) for name, estimated in measures.items()}
 
 
 def divergence(counts: np.ndarray, others: np.ndarray) -> float:

@@ -34,9 +34,20 @@ def open_retouch(
 
 
 def without(params, begin: float, end: float) -> np.ndarray:
-    """What to keep (n_frames,) when the seconds from begin to end are cut out."""
+    """What to keep (n_frames,) when the seconds from begin to end are cut out.
+
+    Raises:
+        ValueError: they lie outside of a picture, or no frame lies between them.
+    """
     at = (np.arange(params.n_frames) + 0.5) * params.hop_length / params.sample_rate
-    return (at < begin) | (at >= end)
+    keep = (at < begin) | (at >= end)
+    if not 0 <= begin < end <= params.seconds or keep.all():
+        frame = params.hop_length / params.sample_rate
+        raise ValueError(
+            f"cut from {begin:g} to {end:g} s; needed: within 0 to {params.seconds:g}, and at "
+            f"least {frame:g} long"
+        )
+    return keep
 
 
 class Retouch:

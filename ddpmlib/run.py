@@ -10,11 +10,13 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from ddpmlib.audio import save_wav
 from ddpmlib.buckets import BucketError, BucketUnreachable, canonical, is_bucket, split
 from ddpmlib.config import TrainConfig
+from ddpmlib.dataset import SpectrogramSet
 from ddpmlib.ddpm import DDPM, GUIDE, WEIGHTS
 from ddpmlib.spectrogram import image_to_audio, save_png
 from ddpmlib.state import CHECKPOINT, TrainState, read_checkpoint
@@ -119,12 +121,13 @@ def publish_run(folder: Path, mirror: str, can_wait: bool = False) -> None:
 
 
 def keep_guide(model: DDPM, folder: Path, share: float) -> None:
-    """Keep the weights of a young run, once, to guide the later ones: see `guidance.guided`.
+    """Keep the weights of a young run, once, to guide the later ones: see `guidance.guided`. A
+    model that can be told something needs none.
 
     Args:
         share: of the run that is done, 0...1.
     """
-    if GUIDE_SHARE <= share < 1 and not (folder / GUIDE).exists():
+    if model.kind is None and GUIDE_SHARE <= share < 1 and not (folder / GUIDE).exists():
         model.save(folder / GUIDE)
 
 
@@ -153,17 +156,31 @@ def read_metrics(folder: str | Path) -> list[dict]:
         ]
 
 
-def write_samples(model: DDPM, config: TrainConfig, folder: Path, epoch: int) -> tuple[Path, ...]:
-    """Write `folder/samples/epoch_NNNN_I.png` and `.wav`, from the same noise every time."""
+def write_samples(
+    model: DDPM, config: TrainConfig, folder: Path, epoch: int, held_out: SpectrogramSet
+) -> tuple[Path, ...]:
+    """Write `folder/samples/epoch_NNNN_I.png` and `.wav`, from the same noise every time, and of
+    the same words, see `said_of_samples`."""
     make_folder(folder / "samples")
     files = sample_files(config, folder, epoch)
     if files:
         steps = min(SAMPLE_STEPS, model.noise_steps)
-        pictures = model.sample(config.num_samples, steps=steps, seed=config.seed)
+        said = said_of_samples(held_out, config.num_samples)
+        pictures = model.sample(
+            config.num_samples, steps=steps, seed=config.seed, guidance=1, condition=said
+        )
         for picture, png, wav in zip(pictures, files[::2], files[1::2], strict=True):
             save_png(png, picture)
             save_wav(wav, image_to_audio(picture, model.params), model.params.sample_rate)
     return files
+
+
+def said_of_samples(held_out: SpectrogramSet, count: int) -> torch.Tensor | None:
+    """What the samples of a training are asked for: what is known of as many held-out pictures,
+    from all over them; None where nothing can be."""
+    if held_out.kind is None or not len(held_out):
+        return None
+    return held_out.conditions(np.linspace(0, len(held_out) - 1, count).astype(int))
 
 
 def sample_files(config: TrainConfig, folder: Path, epoch: int) -> tuple[Path, ...]:

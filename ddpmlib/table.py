@@ -58,16 +58,21 @@ def read_table(source: str | Path, folder: str | Path, files: Sequence[str]) -> 
     if not source:
         return Table()
     if source == FOLDERS:
-        parts = {file: PurePosixPath(file).parts[:-1] for file in files}
+        # A name that is not UTF-8 could neither be written nor drawn.
+        names = {f: composed(f).encode(errors="backslashreplace").decode() for f in files}
+        parts = {file: PurePosixPath(name).parts[:-1] for file, name in names.items()}
         return Table((SPEAKER,), {f: {SPEAKER: p[0]} for f, p in parts.items() if p})
     if source == NAMES:
         return Table((TEXT,), {file: {TEXT: _as_text(file)} for file in files})
     beside = fetch(folder) / source
-    path = beside if beside.is_file() else fetch(source)
+    try:
+        path = beside if beside.is_file() else fetch(source)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"{error}, and beside the recordings in {folder}") from None
     if path.is_dir():
         raise ValueError(f"table is {path}, a folder; needed: a CSV file, or {FOLDERS!r}")
     try:
-        content = path.read_text("utf-8-sig")
+        content = composed(path.read_text("utf-8-sig"))
     except UnicodeDecodeError as error:
         raise ValueError(f"{path} is not UTF-8 (byte {error.start}); needed: UTF-8") from None
     return _read(path, content, _by_any_name(files))
@@ -105,12 +110,18 @@ def _manner(path: Path, content: str) -> tuple[list[str], str, int]:
     """Names of the columns, what stands between them, and what quotes mean."""
     first = next((line for line in content.split("\n") if line.strip()), "").rstrip("\r")
     delimiter = next((d for d in DELIMITERS if d in first), "")
-    [names] = csv.reader([first], delimiter=delimiter) if delimiter else [[]]
+    try:
+        [names] = csv.reader([first], delimiter=delimiter) if delimiter else [[]]
+    except csv.Error as error:
+        raise ValueError(f"{path} has a first line that is no row: {error}") from None
     names = [name.strip().casefold() for name in names]
     if FILE in names:
         for name in names:
-            if not re.fullmatch(r"[a-z]\w*", name) or names.count(name) > 1:
-                raise ValueError(f"{path} has a column {name!r}; needed: different plain names")
+            if not re.fullmatch(r"[a-z]\w{,39}", name) or names.count(name) > 1:
+                raise ValueError(
+                    f"{path} has a column {name[:60]!r}; needed: different plain names of at most "
+                    "40 letters"
+                )
         return names, delimiter, csv.QUOTE_MINIMAL
     if delimiter == "|":  # LJSpeech quotes nothing; a third field has numbers in words
         return [FILE, TEXT], delimiter, csv.QUOTE_NONE
@@ -145,17 +156,23 @@ def _lines(content: str, delimiter: str, quoting: int) -> Iterator[tuple[int, li
 
 
 def _as_text(file: str) -> str:
-    name = unicodedata.normalize("NFC", PurePosixPath(file).stem)
-    return re.sub(r"[\W_]+", " ", name).strip()
+    return re.sub(r"[\W_]+", " ", composed(PurePosixPath(file).stem)).strip()
+
+
+def composed(text: str) -> str:
+    """With an accent in one character with its letter: the other way, as macOS writes the names of
+    files, would look the same and be another text."""
+    return unicodedata.normalize("NFC", text)
 
 
 def _by_any_name(files: Sequence[str]) -> dict[str, str | None]:
     """Recordings by stem, name, path without ending, and path; None where several are meant."""
     known: dict[str, str | None] = {}
+    paths = [PurePosixPath(composed(file)) for file in files]
     for name_of in ("stem", "name"):
-        known |= _named([getattr(PurePosixPath(file), name_of) for file in files], files)
-    known |= _named([PurePosixPath(file).with_suffix("").as_posix() for file in files], files)
-    return known | {file: file for file in files}
+        known |= _named([getattr(path, name_of) for path in paths], files)
+    known |= _named([path.with_suffix("").as_posix() for path in paths], files)
+    return known | _named([path.as_posix() for path in paths], files)
 
 
 def _named(names: Sequence[str], files: Sequence[str]) -> dict[str, str | None]:

@@ -1,6 +1,6 @@
 """The parts of the answer about networks that are told something: which voice, which text."""
 
-from dataclasses import astuple
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -8,19 +8,39 @@ import torch
 
 from ddpmlib import trials
 from ddpmlib.condition import silenced
+from ddpmlib.copying import spread
 from ddpmlib.dataset import SpectrogramSet, Told, open_splits
-from ddpmlib.ddpm import DDPM
+from ddpmlib.ddpm import DDPM, GUIDANCE
 from ddpmlib.judge import hear, judge
 from ddpmlib.kept import keep_sound
-from ddpmlib.measures import estimate
+from ddpmlib.measures import mean, plain, share
 from ddpmlib.run import read_metrics
-from ddpmlib.spectrogram import image_to_audio
+from ddpmlib.spectrogram import SpectrogramParams, image_to_audio
 from ddpmlib.voices import VoiceJudge
 
 VOICES, TEXTS = "voices.npy", "prompts.npy"  # data sets; notebooks 06 and 05 say how they are made
 EPOCHS = {VOICES: 20, TEXTS: 14}  # of the trainings
 NOISES = 32  # with which the loss on a held-out picture is measured, at as many times
-COUNT, SAMPLER, GUIDANCE = 32, ("dpmpp_2m", 50), 2.0  # clips in each row; how samples are made
+SAMPLER = ("dpmpp_2m", 50)  # of the samples that are judged, and its looks of the network
+COUNT = 32  # clips in each row
+GUIDANCES, FEWER = (0.0, 0.5, 1.0, 2.0, 4.0), 8  # of the sweep, and samples of each voice
+
+
+class Speakers:
+    """The network that is told who speaks, the real voices, and the judge of voices."""
+
+    def __init__(self):
+        self.data, self.held_out = open_splits(VOICES, condition="speaker")
+        self.model = DDPM.load(trials.told(self.data, self.held_out, EPOCHS[VOICES]))
+        self.judge, self.names = VoiceJudge(self.data), self.data.kind.names
+
+    def heard_as(self, number: int, pictures: Sequence[np.ndarray]) -> np.ndarray:
+        """Which of the pictures the judge takes for this voice."""
+        return self.judge.hear(pictures) == number
+
+    def ask(self, voice: str, count: int, guidance: float = GUIDANCE) -> np.ndarray:
+        """Samples of a voice, with the same noise for every one."""
+        return self.model.sample(count, *SAMPLER, seed=1, guidance=guidance, condition=voice)
 
 
 def rows_of_voices() -> list[dict]:
@@ -29,20 +49,30 @@ def rows_of_voices() -> list[dict]:
 
     "heard" is the share that the judge of voices takes for this voice.
     """
-    data, held_out = open_splits(VOICES, condition="speaker")
-    model = DDPM.load(trials.told(data, held_out, EPOCHS[VOICES]))
-    listener = VoiceJudge(data)
-    rate, rows = model.params.sample_rate, []
-    for number, voice in enumerate(data.kind.names):
-        reference, real = (of_voice(part, number) for part in (data, held_out))
-        made = list(model.sample(COUNT, *SAMPLER, seed=1, guidance=GUIDANCE, condition=voice))
-        keep_sound(asked_for(voice), image_to_audio(made[0], model.params), rate)
-        known = _heard(reference, model)
+    speakers, rows = Speakers(), []
+    for number, voice in enumerate(speakers.names):
+        reference, real = (of_voice(part, number) for part in (speakers.data, speakers.held_out))
+        made = speakers.ask(voice, COUNT)
+        params = speakers.model.params
+        keep_sound(asked_for(voice), image_to_audio(made[0], params), params.sample_rate)
+        known = _heard(reference, params)
         for name, pictures in ((f"{voice}, real", real), (asked_for(voice), made)):
-            right = listener.hear(pictures) == number
-            measures = judge(_heard(pictures, model), known)
-            measures["heard"] = estimate(lambda i, right=right: right[i].mean(), len(right))
-            rows.append({"row": name} | {n: list(astuple(value)) for n, value in measures.items()})
+            measures = judge(_heard(pictures, params), known)
+            measures["heard"] = share(speakers.heard_as(number, pictures))
+            rows.append({"row": name} | plain(measures))
+    return rows
+
+
+def rows_of_guidance() -> list[dict]:
+    """For each guidance the share of samples that is heard as the voice that was asked for, and how
+    far each is from the most alike of the others of its voice."""
+    speakers, rows = Speakers(), []
+    for guidance in GUIDANCES:
+        made = [speakers.ask(voice, FEWER, guidance) for voice in speakers.names]
+        right = np.concatenate([speakers.heard_as(n, some) for n, some in enumerate(made)])
+        apart = np.concatenate([spread(some, speakers.model.params) for some in made])
+        measures = {"heard": share(right), "spread_db": mean(apart)}
+        rows.append({"row": f"guidance {guidance:g}", "guidance": guidance} | plain(measures))
     return rows
 
 
@@ -77,8 +107,7 @@ def losses_at_the_end(paths: list[Path], held_out: SpectrogramSet) -> dict:
     }
     losses["less"] = losses["untold"] - losses["told"]
     losses["words"] = losses["as_long"] - losses["told"]
-    estimates = {n: estimate(lambda i, v=v: v[i].mean(), len(v)) for n, v in losses.items()}
-    return {name: list(astuple(value)) for name, value in estimates.items()}
+    return plain({name: mean(values) for name, values in losses.items()})
 
 
 def as_long(said: torch.Tensor) -> torch.Tensor:
@@ -108,6 +137,5 @@ def of_voice(data: SpectrogramSet, number: int) -> list[np.ndarray]:
     return [data[i].numpy() for i in rows[chosen]]
 
 
-def _heard(pictures: list[np.ndarray], model: DDPM) -> list:
-    clips = [image_to_audio(picture, model.params) for picture in pictures]
-    return hear(clips, model.params.sample_rate)
+def _heard(pictures: Sequence[np.ndarray], params: SpectrogramParams) -> list:
+    return hear([image_to_audio(picture, params) for picture in pictures], params.sample_rate)

@@ -202,7 +202,7 @@ class _Loop:
         keep_guide(averaged, self.run_folder, self.share())
         samples = ()
         if finished or metrics["epoch"] % self.config.sample_every == 0:
-            samples = write_samples(averaged, self.config, self.run_folder, metrics["epoch"])
+            samples = self.write_samples(averaged, metrics["epoch"])
         return {"metrics": metrics, "samples": samples}
 
     def finish_samples(self) -> None:
@@ -212,7 +212,10 @@ class _Loop:
         due = finished or (state.batch == 0 < epoch and epoch % self.config.sample_every == 0)
         files = sample_files(self.config, self.run_folder, epoch)
         if due and self.accelerator.is_main_process and not all(f.exists() for f in files):
-            write_samples(state.averaged(), self.config, self.run_folder, epoch)
+            self.write_samples(state.averaged(), epoch)
+
+    def write_samples(self, model: DDPM, epoch: int) -> tuple[Path, ...]:
+        return write_samples(model, self.config, self.run_folder, epoch, self.validation)
 
     def save(self) -> None:
         self.saved = self.state.seconds

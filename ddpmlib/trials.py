@@ -72,7 +72,7 @@ def on_fewer_recordings(
 def told(data: SpectrogramSet, held_out: SpectrogramSet, epochs: int) -> Path:
     """The default network, told the condition that the data were opened with, if any; returns its
     weights."""
-    name = f"trial_{data.path.stem}{'' if data.condition else '_untold'}"
+    name = f"trial_{data.path.stem}_{data.condition or 'untold'}"
     return _run(name, data, held_out, UNetConfig(), epochs=epochs, condition=data.condition)
 
 

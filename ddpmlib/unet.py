@@ -122,8 +122,6 @@ class UNet(nn.Module):
                 ResidualBlock(channels, channels, embedding, config.dropout),
             ]
         )
-        if config.condition:
-            self.condition = encoder(config.condition, embedding, channels, config.heads)
         for level, width in reversed(list(enumerate(widths))):
             for _ in range(config.blocks):
                 channels += skips.pop()
@@ -135,6 +133,8 @@ class UNet(nn.Module):
         self.head = nn.Conv2d(channels, config.patch**2, 3, padding=1)
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
+        if config.condition:  # last: whatever is told, all else starts with the same weights
+            self.condition = encoder(config.condition, embedding, widths[-1], config.heads)
 
     def forward(
         self, x_t: torch.Tensor, time: torch.Tensor, condition: torch.Tensor | None = None

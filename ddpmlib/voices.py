@@ -65,12 +65,12 @@ class VoiceJudge:
         said = data.conditions(range(len(data))).numpy()
         known = np.flatnonzero(said >= 0)
         priors = [1 / len(speakers := np.unique(said[known]))] * len(speakers)  # nobody is likelier
-        self.nearest = LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto", priors=priors)
-        self.nearest.fit(statistics([data[i].numpy() for i in known]), said[known])
+        self.classes = LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto", priors=priors)
+        self.classes.fit(statistics([data[i].numpy() for i in known]), said[known])
 
     def hear(self, pictures: Sequence[np.ndarray]) -> np.ndarray:
         """The number of the class of each picture, (n,)."""
-        return self.nearest.predict(statistics(pictures))
+        return self.classes.predict(statistics(pictures))
 
     def share(self, pictures: Sequence[np.ndarray], said: Sequence[int]) -> float:
         """How many of the pictures are heard as what was said, 0...1."""

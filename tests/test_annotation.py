@@ -79,6 +79,10 @@ def test_texts_become_vectors_by_what_a_user_gives(embed, shape):
         (lambda texts: np.ones((1, 4)), "1 vectors of 2 texts"),
         (lambda texts: [np.ones(3), np.ones(4)], r"sizes \[\(1, 3\), \(1, 4\)\]; needed"),
         (lambda texts: [1.0, 2.0], r"2 vectors of 2 texts"),
+        (lambda texts: None, "embed made None; needed: vectors"),
+        (lambda texts: texts, r"embed made \['Ab', 'ba'\]; needed: vectors"),
+        (lambda texts: np.array([[1.0, np.nan]] * 2), r"made \[ 1\. nan\] of 'Ab'; needed: finite"),
+        (lambda texts: [np.ones((2, 3)), np.ones((0, 3))], r"of 'ba'; needed: finite numbers"),
     ],
 )
 def test_vectors_that_do_not_fit_are_refused(embed, message):
@@ -177,7 +181,7 @@ def test_an_unknown_condition_is_named_with_those_there_are(voices):
         SpectrogramSet(path, condition="speaker")
 
 
-@pytest.mark.parametrize("damage", ["gone", "short", "kind", "cut"])
+@pytest.mark.parametrize("damage", ["gone", "short", "archive", "cut"])
 def test_damaged_rows_are_refused(damage, voices):
     path = build("voices", "my", workers=1, table="table.csv")
     rows = path.with_suffix(".speaker.npy")
@@ -186,11 +190,37 @@ def test_damaged_rows_are_refused(damage, voices):
         rows.unlink()
     elif damage == "short":
         np.save(rows, whole[:-1])
-    elif damage == "kind":
-        np.save(rows, whole.astype(np.float32))
+    elif damage == "archive":
+        with rows.open("wb") as stream:
+            np.savez(stream, whole)
     else:
         rows.write_bytes(rows.read_bytes()[:40])
     with pytest.raises(ValueError, match=r"my\.speaker\.npy is not whole; needed: rows of shape"):
+        SpectrogramSet(path, condition="speaker")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda rows: rows.astype(np.float32), "conditions of type float32; needed: int64"),
+        (lambda rows: rows + 1, "conditions from 0 to 2; needed: -1 to 1"),
+    ],
+)
+def test_rows_that_stand_for_nothing_are_refused(change, message, voices):
+    path = build("voices", "my", workers=1, table="table.csv")
+    rows = path.with_suffix(".speaker.npy")
+    np.save(rows, change(np.load(rows)))
+    with pytest.raises(ValueError, match=rf"my\.speaker\.npy: {message}"):
+        SpectrogramSet(path, condition="speaker")
+
+
+@pytest.mark.parametrize("conditions", [None, ["speaker"], {"speaker": None}, {"speaker": "x"}])
+def test_a_description_without_kinds_is_refused(conditions, voices):
+    path = build("voices", "my", workers=1, table="table.csv")
+    sidecar = path.with_suffix(".json")
+    description = json.loads(sidecar.read_text()) | {"conditions": conditions}
+    sidecar.write_text(json.dumps(description))
+    with pytest.raises(ValueError, match=r"is no description|kind of condition is"):
         SpectrogramSet(path, condition="speaker")
 
 

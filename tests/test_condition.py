@@ -85,11 +85,16 @@ def test_it_matters_what_is_said_and_to_whom(name):
 
 def test_names_numbers_and_texts_become_rows():
     labels = Labels(3, ("ann", "bob", "eve"))
-    assert rows(labels, ["bob", np.int64(2), None], 3).tolist() == [1, 2, -1]
+    assert rows(labels, ["bob", "eve", None], 3).tolist() == [1, 2, -1]
+    speakers = Labels(2, ("1034", "103"))
+    assert rows(speakers, ["103", 1034], 2).tolist() == [1, 0]
     assert Labels(2).names == ("0", "1")
     texts = Tokens.of(["Ab  CA", "b\n a"])
     assert texts == Tokens(5, " abc")
     assert rows(texts, ["AB", None], 2).tolist() == [[2, 3, 0, 0, 0], [0, 0, 0, 0, 0]]
+    twice = "\u00df\u0301"  # what casefold makes of it can be composed
+    kind = Tokens.of([twice])
+    assert kind.words(kind.row(plain(twice))) == plain(twice)
     assert plain(" Stra\u00dfe\tA\u0308 ") == "strasse \u00e4"
 
 
@@ -113,6 +118,15 @@ WRONG = [
     (Labels(2, ("ann", "bob")), "eve", "condition is 'eve'; needed: ann, bob"),
     (Labels(2), 2, "condition is 2; needed: 0, 1"),
     (Labels(2), -1, "condition is -1; needed: 0, 1"),
+    (Labels(30), "x", r"needed: 0, 1, .*, 19, \.\.\. \(30\)"),
+    (Labels(2, ("a", "b")), 1, "condition is 1; needed: a, b"),
+    (Labels(2), torch.tensor([0, 2]), "conditions from 0 to 2; needed: -1 to 1"),
+    (Labels(2), torch.tensor([0.0, 1.0]), "conditions of type float32; needed: int64"),
+    (Tokens(3, "abc"), torch.tensor([[1, 4, 0], [1, 0, 0]]), "from 0 to 4; needed: 0 to 3"),
+    (Tokens(3, "abc"), 5, "condition is 5; needed: a text"),
+    (Vectors(4), "hello", "condition is 'hello'; needed: 4 numbers"),
+    (Vectors(2), np.array([1, np.inf]), "condition has 2 numbers; needed: at least 1, all finite"),
+    (Vectors(4, 2), np.ones((0, 4)), "condition has 0 numbers; needed: at least 1"),
     (Labels(2), ["0", "1", "0"], "3 conditions; needed: one, or 2"),
     (Tokens(3, "abc"), "", "text of 0 characters; needed: 1 to 3"),
     (Tokens(3, "abc"), "abca", "text of 4 characters; needed: 1 to 3"),
@@ -210,13 +224,16 @@ def test_guidance_is_a_line_through_both_predictions_and_asks_once():
     torch.testing.assert_close(found, wanted, atol=1e-4, rtol=1e-4)
 
 
-def test_without_a_condition_the_guide_leads_and_with_one_it_does_not():
+def test_a_model_that_can_be_told_something_needs_no_guide():
+    """Nothing said is nothing said: 0 of one label, none for all and none for each are the same."""
     kind, one, _ = KINDS["labels"]
     told = model(kind)
     both = replace(told, guide=DDPM(network(kind, 5), PARAMS, noise_steps=20, precision="float32"))
-    assert np.abs(both.sample(1, steps=3) - told.sample(1, steps=3)).max() > 1e-3
     guided_by_words = both.sample(1, steps=3, condition=one, guidance=3)
     assert np.array_equal(guided_by_words, told.sample(1, steps=3, condition=one, guidance=3))
+    silent = both.sample(2, steps=3, guidance=0, condition=one)
+    for said in (None, [None, None]):
+        np.testing.assert_allclose(both.sample(2, steps=3, condition=said), silent, atol=1e-5)
 
 
 @pytest.mark.parametrize("seconds", [None, 3 * PARAMS.seconds])

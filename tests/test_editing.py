@@ -91,14 +91,21 @@ def test_the_noise_between_two_pictures_is_found_again():
     [
         (lambda: Edit(np.zeros(5)), r"picture of shape \(5,\); needed: one, \(n_mels, frames\)"),
         (lambda: Edit(np.zeros((2, 1, 8, 16))), r"picture of shape \(2, 1, 8, 16\); needed: one"),
-        (lambda: Edit(np.full((8, 16), np.nan)), "128 values of the picture are NaN or infinite"),
+        (lambda: Edit(np.full((8, 16), np.nan)), r"128 values of the picture are outside"),
+        (lambda: Edit(1.2 * RAMP), r"\d+ values of the picture are outside -1\.\.\.1, or NaN"),
         (lambda: Edit(RAMP, 1.5), r"strength is 1\.5; it must be above 0 and at most 1"),
-        (lambda: Edit(RAMP, keep=np.ones(3)), r"\(3,\); needed: \(8, 16\) or \(16,\)"),
+        (lambda: Edit(RAMP, keep=np.ones(3, bool)), r"\(3,\); needed: \(8, 16\) or \(16,\)"),
+        (lambda: Edit(RAMP, keep=np.ones(16)), "keep is of type float64; needed: True or False"),
     ],
 )
 def test_what_is_no_edit_is_refused(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_a_picture_of_a_data_set_is_one():
+    picture = torch.from_numpy(RAMP)[None]
+    assert np.array_equal(Edit(picture).picture, RAMP.astype(np.float32))
 
 
 def test_a_picture_of_another_size_is_refused(trained):

@@ -8,6 +8,7 @@ import torch
 from safetensors.torch import load_file
 from tiny import NETWORK, PARAMS, fit
 
+from ddpmlib.condition import Labels
 from ddpmlib.ddpm import DDPM, GUIDE, WEIGHTS
 from ddpmlib.guidance import guided
 from ddpmlib.run import keep_guide
@@ -56,6 +57,12 @@ def test_a_long_guided_sample_is_guided_everywhere():
     assert (changed > 0).all()
 
 
+@pytest.mark.parametrize("guidance", [float("nan"), float("inf"), "2", None])
+def test_guidance_is_a_number(guidance):
+    with pytest.raises(ValueError, match=f"guidance is {guidance!r}; needed: a finite number"):
+        model(0).sample(1, steps=1, guidance=guidance)
+
+
 def test_a_folder_with_a_guide_is_loaded_with_it(tmp_path):
     own, guide = model(0), model(1)
     own.save(tmp_path / WEIGHTS)
@@ -88,6 +95,9 @@ def test_a_run_keeps_its_young_weights_once(tmp_path):
     for share in (0.0, 0.04, 1.0):
         keep_guide(own, tmp_path, share)
         assert not (tmp_path / GUIDE).exists(), "too young, or already old"
+    told = DDPM(NETWORK.told(Labels(2)).build(), PARAMS)
+    keep_guide(told, tmp_path, 0.05)
+    assert not (tmp_path / GUIDE).exists(), "what can be told something needs none"
     keep_guide(own, tmp_path, 0.05)
     young = (tmp_path / GUIDE).read_bytes()
     keep_guide(model(1), tmp_path, 0.5)

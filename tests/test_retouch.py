@@ -87,9 +87,16 @@ def test_fill_keeps_all_but_what_is_cut_out(table, asked, model):
     assert asked[0]["sampler"] == retouch.SAMPLER
 
 
-def test_nothing_cut_out_keeps_everything():
-    assert without(PARAMS, 0.01, 0.01).all()
-    assert not without(PARAMS, 0, PARAMS.seconds).any()
+def test_all_can_be_cut_out_but_not_nothing(table, asked):
+    end = PARAMS.seconds
+    assert not without(PARAMS, 0, end).any()
+    for cut in ((0.01, 0.01), (0.02, 0.01), (-0.1, end), (0, 3.0), (0, 1e-4), (float("nan"), end)):
+        with pytest.raises(ValueError, match=rf"cut from .* needed: within 0 to {end:g}, and"):
+            without(PARAMS, *cut)
+    table.cut.value = (end, end)
+    table.fill.click()
+    assert "needed: within 0 to" in table.status.said
+    assert not asked
 
 
 def test_an_error_is_said_and_nothing_is_shown_as_made(table, monkeypatch):

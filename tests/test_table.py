@@ -88,6 +88,8 @@ def test_a_whole_path_goes_before_a_name(tmp_path):
         ("name,text\na,b\n", "begins with 'name,text'"),
         ("file,text,text\na,b,c\n", "has a column 'text'; needed: different plain names"),
         ("file,a b\na,b\n", "has a column 'a b'"),
+        (f"file,{'a' * 41}\na,b\n", "different plain names of at most 40 letters"),
+        (f"a|{'b' * 200_000}\n", "has a first line that is no row: field larger than"),
         (b"file,text\na,\xff\n", r"is not UTF-8 \(byte 12\)"),
     ],
 )
@@ -97,7 +99,7 @@ def test_what_is_no_table_is_refused(content, message, tmp_path):
 
 
 def test_a_missing_table_is_named(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"nothing\.csv does not exist"):
+    with pytest.raises(FileNotFoundError, match=rf"nothing\.csv does not exist.*{tmp_path}"):
         read_table("nothing.csv", tmp_path, FILES)
 
 
@@ -124,6 +126,18 @@ def test_without_a_table_paths_say_something_or_nothing_does():
     nothing = read_table("", "", FILES)
     assert nothing.columns == ()
     assert nothing.labels("a.wav") == ()
+
+
+def test_names_that_look_the_same_are_the_same(tmp_path):
+    apart, together = "Jose\u0301", "Jos\u00e9"
+    for inside, outside in ((apart, together), (together, apart)):
+        content = f"file,speaker\n{inside},{outside}\n"
+        table = read(tmp_path, content, files=(f"{outside}.wav",))
+        assert table.said(f"{outside}.wav", "speaker") == together
+        assert table.problems == ()
+    folders = read_table(FOLDERS, "", (f"{apart}/a.wav", "caf\udce9/a.wav"))
+    assert folders.said(f"{apart}/a.wav", "speaker") == together
+    assert folders.said("caf\udce9/a.wav", "speaker") == "caf\\udce9"
 
 
 def test_the_sample_corpus_has_a_text_for_each_recording():

@@ -7,7 +7,7 @@ import torch
 from tiny import NETWORK, assert_same_run, checkpoint, fit, tell, tiny_config, write_data
 
 from ddpmlib import course
-from ddpmlib.condition import Labels, Tokens
+from ddpmlib.condition import Labels, Tokens, Vectors
 from ddpmlib.dataset import SpectrogramSet, Told
 from ddpmlib.ddpm import DDPM
 from ddpmlib.training import train
@@ -69,6 +69,52 @@ def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path):
     assert_same_run(tmp_path / "whole", tmp_path / "parts")
 
 
+def test_vectors_are_learned_from_too(tmp_path):
+    path = told_data(tmp_path)
+    vectors = [None, *np.where(np.load(path)[1:, 0, 0, -1:] > 0, [1.0, 0.0], [0.0, 1.0])]
+    kinds = {"mean": (Vectors(2), vectors)}
+    kinds["words"] = Vectors(2, 3), [v if v is None else v[None].repeat(2, 0) for v in vectors]
+    tell(path, **kinds)
+    for column, (kind, values) in kinds.items():
+        model = fit(tmp_path, column, condition=column, epochs=100, learning_rate=3e-3)
+        assert model.kind == kind
+        data = SpectrogramSet(path, "validation", condition=column)
+        right = data.conditions(range(len(data)))
+        wrong = Told(data, right.flip(-1))
+        assert model.loss_on(data) < model.loss_on(wrong), column
+        assert np.isfinite(model.sample(2, steps=3, condition=[values[1], None])).all()
+
+
+def test_samples_of_a_training_are_asked_for_what_is_held_out(tmp_path, monkeypatch):
+    path, asked = told_data(tmp_path), []
+    sample = DDPM.sample
+
+    def spy(self, count, **options):
+        asked.append((options["condition"], options["guidance"]))
+        return sample(self, count, **options)
+
+    monkeypatch.setattr(DDPM, "sample", spy)
+    fit(tmp_path, "told", condition="side", epochs=1, num_samples=3)
+    fit(tmp_path, "untold", epochs=1)
+    held_out = SpectrogramSet(path, "validation", condition="side")
+    (said, guidance), (nothing, _) = asked
+    assert said.tolist() == held_out.conditions([0, 1, 3]).tolist()
+    assert guidance == 1, "as the network has learned it"
+    assert nothing is None
+
+
+def test_a_loss_on_pictures_that_are_told_something_else_is_refused(told):
+    model = DDPM.load(told / "run")
+    path = told / "tiny.npy"
+    for column, kind in (("", "nothing"), ("text", "Tokens")):
+        data = SpectrogramSet(path, "validation", condition=column)
+        with pytest.raises(ValueError, match=rf"are told {kind}.*; needed: down, up"):
+            model.loss_on(data)
+    data = SpectrogramSet(path, "validation")
+    with pytest.raises(ValueError, match="conditions from 2 to 2; needed: -1 to 1"):
+        model.loss_on(Told(data, torch.full((len(data),), 2)))
+
+
 def test_a_share_of_pictures_is_told_nothing_the_same_ones_each_time():
     config = tiny_config(batch_size=1000, condition_dropout=0.2)
     silent = course.silent(config, 3)
@@ -110,7 +156,7 @@ def test_weights_that_knew_nothing_go_on_with_a_condition(tmp_path):
 def test_weights_that_can_be_told_something_else_are_refused(tmp_path):
     told_data(tmp_path)
     fit(tmp_path, "before", condition="side", epochs=1)
-    with pytest.raises(ValueError, match=r"condition is 'text', .* but .*before was told Labels"):
+    with pytest.raises(ValueError, match=r"condition is 'text', .* but .*before was told down, up"):
         fit(tmp_path, "after", condition="text", network=None, init_from=str(tmp_path / "before"))
 
 
@@ -120,6 +166,8 @@ def test_a_run_is_not_resumed_with_another_condition(tmp_path):
     assert checkpoint(tmp_path / "run")["config"]["condition"] == ""
     with pytest.raises(ValueError, match=r"condition is side but  in .*checkpoint\.pt"):
         fit(tmp_path, condition="side")
+    with pytest.raises(ValueError, match=r"condition_dropout is 0\.2 but 0\.1 in"):
+        fit(tmp_path, condition_dropout=0.2)
 
 
 def test_validation_data_are_told_too(tmp_path):

@@ -80,7 +80,7 @@ def test_a_run_stopped_from_outside_goes_on_as_if_it_had_not_been(number, whole,
 
 
 def test_samples_that_a_kill_prevented_are_made_up_for(whole, tmp_path, monkeypatch):
-    def killed(model, config, folder, epoch):
+    def killed(*_):
         raise SystemExit
 
     with monkeypatch.context() as patched:

@@ -49,7 +49,9 @@ def workbook(tmp_path_factory):
         patch.setattr(told, "NOISES", 2)
         patch.setattr(trials, "UNetConfig", lambda width=8: TINY)
         patch.setattr(answer, "Speech", lambda: pytest.fail("other recordings were asked for"))
-        answer.measure_again(["voices", "texts"])
+        patch.setattr(told, "FEWER", 2)
+        patch.setattr(told, "GUIDANCES", (0.0, 1.0))
+        answer.measure_again(["voices", "guidance", "texts"])
         yield root
 
 
@@ -82,37 +84,68 @@ def test_a_sound_of_each_voice_that_was_asked_for_is_kept(workbook):
         assert len(sound.samples) == pytest.approx(65_280, abs=1)
 
 
+def test_a_voice_is_asked_for_by_its_name_and_as_guided(workbook, monkeypatch):
+    data, _ = open_splits(told.VOICES, condition="speaker")
+    voices = {name: told.of_voice(data, number) for number, name in enumerate(data.kind.names)}
+
+    def sample(self, count, *sampler, seed, guidance, condition):
+        said = condition if guidance else "low"
+        return np.stack(voices[said][:count])
+
+    monkeypatch.setattr(DDPM, "sample", sample)
+    rows = told.rows_of_guidance()
+    assert [(row["guidance"], row["heard"][0]) for row in rows] == [(0, 0.5), (1, 1)]
+    assert all(row["spread_db"][0] > 3 for row in rows)
+    rows = {row["row"]: row for row in told.rows_of_voices()}
+    assert all(rows[told.asked_for(voice)]["heard"][0] == 1 for voice in voices)
+
+
 def test_both_trainings_on_texts_are_followed_pass_by_pass(workbook):
     *passes, end = answer.load_answer()["texts"]["rows"]
     assert [row["passes"] for row in passes] == [1, 2]
-    for column, run in (("untold", "trial_prompts_untold"), ("told", "trial_prompts")):
+    for column, run in (("untold", "trial_prompts_untold"), ("told", "trial_prompts_text")):
         kept = [row["validation_loss"] for row in read_metrics(workbook / "data/runs" / run)]
         assert [row[column][0] for row in passes] == kept
     assert end["row"] == "at the end"
 
 
-def test_the_loss_is_lower_where_the_true_text_is_told(workbook):
-    """Without any training: a network whose prediction is better for one text than for others."""
-    _, held_out = open_splits("prompts.npy", condition="text")
+def test_each_loss_is_that_of_its_network_and_of_what_it_was_told(workbook, monkeypatch):
+    """Without any training: one network sees the picture in the true text, the other one never."""
+    _, held_out = open_splits(told.TEXTS, condition="text")
     right = held_out.conditions(range(len(held_out)))
-    model = DDPM(TINY.told(held_out.kind).build(), held_out.params)
     # Of a sentence that fills two pictures, the network knows the last one.
     known = {tuple(row.tolist()): i for i, row in enumerate(right)}
 
-    def knows_by_heart(x_t, time, said):
-        # v = (alpha x_t - x_0) / sigma, Salimans & Ho 2022, where x_0 is told
-        step = (time * model.noise_steps).round().long()
-        alpha_bar = model.alpha_bar[step].view(-1, 1, 1, 1)
-        x_0 = torch.stack([held_out[known[tuple(row.tolist())]] for row in said])
-        return (alpha_bar.sqrt() * x_t - x_0) / (1 - alpha_bar).sqrt()
+    silence = torch.zeros(1, *held_out.params.image_size)
 
-    model.network.forward = knows_by_heart
-    true = told.loss_of_each(model, held_out, right)
-    another = told.loss_of_each(model, held_out, right.roll(2, dims=0))
-    rows = list(known.values())
-    assert true.shape == another.shape == (len(held_out),)
-    assert true[rows].max() < 1e-4
-    assert another[rows].min() > 0.01
+    def by_heart(said):
+        return torch.stack([held_out[known[row]] if any(row) else silence for row in said])
+
+    def network(kind, picture):
+        model = DDPM(TINY.told(kind).build(), held_out.params)
+
+        def forward(x_t, time, said=None):
+            # v = (alpha x_t - x_0) / sigma, Salimans & Ho 2022, where x_0 is told
+            step = (time * model.noise_steps).round().long()
+            alpha_bar = model.alpha_bar[step].view(-1, 1, 1, 1)
+            x_0 = picture(map(tuple, said.tolist()) if kind else None)
+            return (alpha_bar.sqrt() * x_t - x_0) / (1 - alpha_bar).sqrt()
+
+        model.network.forward = forward
+        return model
+
+    nothing, untold = (network(None, lambda _, x_0=x_0: x_0) for x_0 in (0.0, -0.5))
+    models = {"told": network(held_out.kind, by_heart), "untold": untold}
+    monkeypatch.setattr(DDPM, "load", models.get)
+    losses = told.losses_at_the_end(["untold", "told"], held_out)
+    true = told.loss_of_each(models["told"], held_out, right)
+    assert true[list(known.values())].max() < 1e-4
+    assert losses["told"][0] == pytest.approx(true.mean())
+    for name, model in (("untold", untold), ("nothing", nothing)):
+        alone = told.loss_of_each(model, held_out, right).mean()
+        assert losses[name][0] == pytest.approx(alone)
+    assert min(losses[name][0] for name in ("another", "as_long")) > losses["told"][0] + 0.01
+    assert losses["another"][0] != losses["as_long"][0]
 
 
 def test_a_text_gets_another_one_of_its_length():
