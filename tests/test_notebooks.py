@@ -63,12 +63,12 @@ def test_05_shows_the_kept_answer(workbook):
     assert "Kept its promise" in executed.cells[-1].outputs[0].text
     data = [o["data"] for c in executed.cells for o in c.get("outputs", ()) if "data" in o]
     assert sum(d.get("text/html", "").count("<audio") for d in data) >= 15
-    assert sum("image/png" in d for d in data) == 5
+    assert sum("image/png" in d for d in data) == 6
     assert not widgets_in(executed)
 
 
 @pytest.mark.parametrize("condition", ["speaker", "text"])
-def test_06_is_told_something_and_asked_for_it(condition, workbook):
+def test_06_is_told_something_and_asked_for_it_and_03_and_04_go_on(condition, workbook):
     small = {"max_minutes": 0.05, "num_samples": 2, "steps": 4, "width": 8, "name": condition}
     executed = execute(workbook, "06_condition.ipynb", condition=condition, **small)
     assert "Kept its promise" in executed.cells[-1].outputs[0].text
@@ -77,6 +77,13 @@ def test_06_is_told_something_and_asked_for_it(condition, workbook):
     assert sum(d.get("text/html", "").count("<audio") for d in data) == 4 + asked + 6
     assert not widgets_in(executed)
     assert (workbook / "executed.ipynb").stat().st_size < 6e6
+    told = {"condition": condition, "dataset": "three_voices.npy", "width": 8, "num_samples": 2}
+    execute(workbook, "03_train_ddpm.ipynb", name=condition, max_minutes=0.05, **told)
+    said = {"speaker": "elf", "text": "a word"}[condition]
+    few = {"num_samples": 2, "steps": 4, "seconds": 5.0}
+    execute(workbook, "04_sample_and_listen.ipynb", run=condition, condition=said, **few)
+    recipe = workbook / "data" / "runs" / condition / "gibberish" / "recipe.json"
+    assert json.loads(recipe.read_text())["condition"] == said
 
 
 def test_01_names_what_is_wrong_with_a_folder(workbook):
@@ -111,6 +118,7 @@ def test_03_refuses_by_name(workbook, parameters, message):
         ("04_sample_and_listen", {"steps": 25.0}, r"steps is 25\.0 \(float\)"),
         ("04_sample_and_listen", {"run": "nobody"}, "runs/nobody does not exist"),
         ("06_condition", {"condition": "mood"}, "condition is 'mood'; three_voices.npy has: text"),
+        ("06_condition", {"steps": 0}, "steps are 0, num_samples 8, guidance .* needed: 1 to 1000"),
         ("06_condition", {"guidance": "much"}, r"guidance is 'much' \(str\)"),
         ("05_is_it_speech", {"recompute": "steps"}, r"recompute is 'steps' \(str\)"),
         ("05_is_it_speech", {"recompute": ["looks"]}, "part is 'looks'; needed: table, minutes"),
