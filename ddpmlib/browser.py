@@ -50,9 +50,10 @@ def view(path: Path, params: SpectrogramParams = DEFAULT) -> str:
     recording = load_audio(path, params.sample_rate)
     sound = clean(recording.samples, params.sample_rate)
     back = image_to_audio(audio_to_image(sound, params), params)
+    channels = "mono" if recording.channels == 1 else f"{recording.channels} channels"
     facts = {
         "length": f"{recording.seconds:.2f} s, {len(sound) / params.sample_rate:.2f} s trimmed",
-        "in the file": f"{recording.source_rate} Hz, {recording.channels} channels, "
+        "in the file": f"{recording.source_rate} Hz, {channels}, "
         f"{recording.level_db:.0f} dBFS" + (", clipped" if recording.clipped else ""),
     }
     peak = float(max(np.abs(sound).max(), np.abs(back).max()))
