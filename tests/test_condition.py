@@ -68,6 +68,15 @@ def test_what_is_new_has_no_effect_at_first(name):
 
 
 @every_kind
+def test_all_else_begins_with_the_same_weights(name):
+    torch.manual_seed(0)
+    without = NETWORK.build().state_dict()
+    torch.manual_seed(0)
+    told = NETWORK.told(KINDS[name][0]).build().state_dict()
+    assert all(torch.equal(told[key], value) for key, value in without.items())
+
+
+@every_kind
 def test_it_matters_what_is_said_and_to_whom(name):
     kind, one, other = KINDS[name]
     told = network(kind)
