@@ -40,11 +40,14 @@ def build(
         embed: texts -> their vectors; then there is a condition "vectors" too.
 
     Raises:
-        ValueError: a name with a folder in it, no usable recording, or no such table.
+        ValueError: a name with a folder or a point in it, no usable recording, or no such table.
         OSError: see `prepare`.
     """
-    if not name or Path(name).name != name or name.startswith("."):
-        raise ValueError(f"name is {name!r}; needed: a plain name without folders, like my_voice")
+    # A point would make the pictures of one set the conditions of another, as in my_voice.text.npy.
+    if not name or Path(name).name != name or "." in name:
+        raise ValueError(
+            f"name is {name!r}; needed: a plain name without folders or points, like my_voice"
+        )
     preparation = preparation or Preparation()
     folder_of_arrays = data_folder() / "spectrograms" / name
     root = audio.fetch(folder)
