@@ -45,7 +45,7 @@ class Labels:
         Raises:
             ValueError: there is no such class.
         """
-        name = unicodedata.normalize("NFC", str(value))
+        name = composed(str(value))
         if name not in self.names:
             raise ValueError(f"condition is {value!r:.60}; needed: {self}")
         return np.array(self.names.index(name))
@@ -180,8 +180,14 @@ def kind_of(values: dict) -> Kind:
 
 def plain(text: str) -> str:
     """Lower case, in composed characters, words apart by one space."""
-    folded = unicodedata.normalize("NFC", text).casefold()  # which may take characters apart again
-    return " ".join(unicodedata.normalize("NFC", folded).split())
+    folded = composed(text).casefold()  # which may take characters apart again
+    return " ".join(composed(folded).split())
+
+
+def composed(text: str) -> str:
+    """With an accent in one character with its letter: the other way, as macOS writes the names of
+    files, would look the same and be another text."""
+    return unicodedata.normalize("NFC", text)
 
 
 def rows(kind: Kind, values, count: int) -> torch.Tensor:

@@ -8,11 +8,11 @@ Asterisk, `file: text`. Without a table, FOLDERS and NAMES read the paths of the
 import csv
 import io
 import re
-import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from ddpmlib.condition import composed
 from ddpmlib.storage import fetch
 
 FILE, TEXT, SPEAKER = "file", "text", "speaker"
@@ -157,12 +157,6 @@ def _lines(content: str, delimiter: str, quoting: int) -> Iterator[tuple[int, li
 
 def _as_text(file: str) -> str:
     return re.sub(r"[\W_]+", " ", composed(PurePosixPath(file).stem)).strip()
-
-
-def composed(text: str) -> str:
-    """With an accent in one character with its letter: the other way, as macOS writes the names of
-    files, would look the same and be another text."""
-    return unicodedata.normalize("NFC", text)
 
 
 def _by_any_name(files: Sequence[str]) -> dict[str, str | None]:
