@@ -1,0 +1,136 @@
+"""Folder of recordings -> one `.npy` of mel-spectrograms, parameters and conditions beside it."""
+
+import json
+from contextlib import ExitStack
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+
+from ddpmlib.audio.metadata import RecordingMetadata, read_metadata
+from ddpmlib.audio.recording import find_audio
+from ddpmlib.data.conditions import Embedding, condition_arrays, condition_path
+from ddpmlib.data.dataset import open_mels
+from ddpmlib.data.manifest import MELS, UTF8, Entry, summary
+from ddpmlib.data.preparation import Preparation, prepare
+from ddpmlib.data.segments import join, joined_mels, recordings_in_segments
+from ddpmlib.spectrogram.params import SpectrogramParams
+from ddpmlib.storage.atomic import atomic_write, write_array
+from ddpmlib.storage.parameters import accepting_old_names
+from ddpmlib.storage.paths import data_folder, fetch
+
+PRINTED = 10  # wrong rows of the metadata
+
+
+@accepting_old_names
+def build_dataset(
+    folder: str | Path,
+    name: str,
+    preparation: Preparation | None = None,
+    workers: int = -1,
+    metadata: str | Path = "",
+    embed: Embedding | None = None,
+) -> Path:
+    """Folder of recordings -> `data/spectrograms/NAME.npy` and `NAME.json`; prints a summary.
+
+    The arrays of the single recordings stay in `data/spectrograms/NAME/`; building again does
+    only what is new.
+
+    Args:
+        metadata: of the recordings, see `metadata.read_metadata`; each of its columns becomes a
+            condition, `NAME.COLUMN.npy`.
+        embed: texts -> their vectors; then there is a condition "vectors" too.
+
+    Raises:
+        ValueError: a name with a folder or a point in it, no usable recording, or wrong metadata.
+        OSError: see `prepare`.
+    """
+    # A point would make one set the conditions of another, as in my_voice.text.npy.
+    if not name or Path(name).name != name or "." in name:
+        raise ValueError(
+            f"name is {name!r}; needed: a plain name without folders or points, like my_voice"
+        )
+    preparation = preparation or Preparation()
+    arrays, root = data_folder() / "spectrograms" / name, fetch(folder)
+    files = [path.relative_to(root).as_posix() for path in find_audio(root)]
+    known = read_metadata(metadata, root, files)
+    entries = prepare(folder, arrays, preparation, workers)
+    if preparation.join:
+        n_frames, overlap = preparation.params.n_frames, preparation.overlap
+        entries = join(entries, n_frames, overlap, preparation.seed, known.labels)
+    print(summary(entries, preparation.params))
+    for column in known.columns:
+        values = [(value, e.file) for e in entries if (value := known.value(e.file, column))]
+        example = ", such as {!r} of {!r}".format(*values[0]) if values else ""
+        print(f"{column}: of {len(values)} of {len(entries)} recordings{example}")
+    for problem in known.problems[:PRINTED]:
+        print(f"{metadata}, {problem}")
+    if (more := len(known.problems) - PRINTED) > 0:
+        print(f"... and {more} more wrong rows, all named in {name}.json")
+    return combine(entries, arrays, preparation, folder, known, embed)
+
+
+def combine(
+    entries: list[Entry],
+    arrays: Path,
+    preparation: Preparation,
+    folder: str | Path = "",
+    metadata: RecordingMetadata | None = None,
+    embed: Embedding | None = None,
+) -> Path:
+    """Bring the arrays of `prepare` into one file `arrays.npy`, described by `arrays.json`.
+
+    Peak memory is that of one recording, and of all metadata. All files appear only when complete;
+    those made earlier stay usable until then.
+
+    Raises:
+        ValueError: no usable recording among the entries, or an array that is not whole.
+        OSError: cannot be written (no space, no permission).
+    """
+    used = [entry for entry in entries if entry.output]
+    if not used:
+        reasons = "; ".join(f"{e.file}: {e.reason}" for e in entries[:3])
+        raise ValueError(f"none of {len(entries)} recordings can be used ({reasons})")
+    metadata = metadata or RecordingMetadata()
+    params, how = preparation.params, (preparation.params.n_frames, preparation.overlap)
+    firsts = np.cumsum([0, *(entry.mels for entry in used)]).tolist()
+    shape = (firsts[-1], 1, *params.image_size)
+    segments = recordings_in_segments(used, *how, metadata.labels)
+    conditions = condition_arrays(metadata, [[e.file for e in s] for s in segments], embed)
+    spans = [
+        {"file": e.file, "sha256": e.sha256, "split": e.split, "first": first, MELS: e.mels}
+        for e, first in zip(used, firsts[:-1], strict=True)
+    ]
+    description = {
+        "folder": str(folder),  # of the recordings, where it was when they were prepared
+        "params": params.to_dict(),
+        "shape": shape,
+        "overlap": preparation.overlap,
+        "join": preparation.join,
+        "augment": preparation.augment,
+        "conditions": {column: asdict(spec) for column, (spec, _) in conditions.items()},
+        "files": spans,
+        "skipped": [{"file": e.file, "reason": e.reason} for e in entries if e.reason],
+        "rows": metadata.problems,
+    }
+    npy, sidecar = (arrays.with_name(f"{arrays.name}.{ending}") for ending in ("npy", "json"))
+    with ExitStack() as files:
+        new_sidecar = files.enter_context(atomic_write(sidecar))  # the last one to appear
+        new_sidecar.write_text(json.dumps(description, indent=1, ensure_ascii=False), **UTF8)
+        for column, (_, rows) in conditions.items():
+            new_rows = files.enter_context(atomic_write(condition_path(npy, column)))
+            write_array(new_rows, rows.shape, [rows], rows.dtype)
+        new_npy = files.enter_context(atomic_write(npy))
+        mels = (_open_array(entry, arrays, params) for entry in used)
+        if preparation.join:
+            mels = joined_mels(used, mels, *how, metadata.labels)
+        write_array(new_npy, shape, mels)
+        sidecar.unlink(missing_ok=True)  # never an old description beside new data
+    return npy
+
+
+def _open_array(entry: Entry, arrays: Path, params: SpectrogramParams) -> np.ndarray:
+    path, needed = arrays / entry.output, entry.shape(params)
+    if (array := open_mels(path)).shape != needed:
+        raise ValueError(f"{path} has shape {array.shape}; needed: {needed}")
+    return array

@@ -1,0 +1,126 @@
+"""Condition arrays of a data set: metadata of recordings as a row for each mel-spectrogram."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from zipfile import BadZipFile
+
+import numpy as np
+
+from ddpmlib.audio.metadata import TEXT, RecordingMetadata
+from ddpmlib.models.condition import (
+    ClassCondition,
+    ConditionSpec,
+    EmbeddingCondition,
+    TextCondition,
+    check_conditions,
+    condition_spec,
+    encode_conditions,
+)
+from ddpmlib.storage.paths import fetch_beside
+
+VECTORS = "vectors"
+# Texts -> a vector for each (dim,), or a sequence of them (tokens, dim).
+Embedding = Callable[[list[str]], Sequence[np.ndarray]]
+SpecAndRows = tuple[ConditionSpec, np.ndarray]
+
+
+def condition_arrays(
+    metadata: RecordingMetadata, recordings: Sequence[Sequence[str]], embed: Embedding | None = None
+) -> dict[str, SpecAndRows]:
+    """For each column of the metadata its ConditionSpec, and a row a mel-spectrogram.
+
+    Args:
+        recordings: files of those in each mel-spectrogram. They agree in their labels; their texts
+            are joined, and where one is missing the row is the null condition.
+        embed: makes the condition VECTORS of the texts.
+
+    Raises:
+        ValueError: vectors without texts, of different sizes, or a column of that name.
+    """
+    if embed and VECTORS in metadata.columns:
+        raise ValueError(f"a column is called {VECTORS!r}; needed: another name, embed makes that")
+    arrays = {}
+    for column in metadata.columns:
+        values = _values(metadata, recordings, column)
+        if known := [value for value in values if value is not None]:
+            names = tuple(sorted(set(known)))
+            text = column == TEXT
+            spec = TextCondition.of(known) if text else ClassCondition(len(names), names)
+            arrays[column] = spec, encode_conditions(spec, values, len(values)).numpy()
+    if embed:
+        arrays[VECTORS] = _embedded(_values(metadata, recordings, TEXT), embed)
+    return arrays
+
+
+def condition_path(npy: str | Path, column: str) -> Path:
+    """Where the rows of a condition lie: beside the mel-spectrograms, as NAME.COLUMN.npy."""
+    return Path(npy).with_suffix(f".{column}.npy")
+
+
+def open_condition(
+    npy: str | Path, described: dict, column: str, mels: int
+) -> tuple[ConditionSpec, Path]:
+    """Spec and array of a condition of a data set.
+
+    Args:
+        described: the conditions in the description of the data set.
+        mels: the number of rows needed.
+
+    Raises:
+        ValueError: there is no such condition, or it is damaged.
+    """
+    if column not in described:
+        have = ", ".join(described) or "none"
+        raise ValueError(
+            f"condition is {column!r}; {Path(npy).name} has: {have}; build it again with metadata"
+        )
+    spec, path = condition_spec(described[column]), fetch_beside(npy, f".{column}.npy")
+    needed = (mels, *spec.shape)
+    try:
+        rows = np.load(path, mmap_mode="r", allow_pickle=False)
+        whole = isinstance(rows, np.ndarray) and rows.shape == needed
+    except (OSError, ValueError, TypeError, EOFError, BadZipFile):
+        whole = False
+    if not whole:
+        raise ValueError(
+            f"{condition_path(npy, column)} is not whole; needed: rows of shape {needed}"
+        )
+    try:
+        check_conditions(spec, rows)
+    except ValueError as error:
+        raise ValueError(f"{condition_path(npy, column)}: {error}") from None
+    return spec, path
+
+
+def _values(
+    metadata: RecordingMetadata, recordings: Sequence[Sequence[str]], column: str
+) -> list[str | None]:
+    """One for each mel-spectrogram."""
+    of_files = [[metadata.value(file, column) for file in files] for files in recordings]
+    one = " ".join if column == TEXT else lambda labels: labels[0]
+    return [None if None in values else one(values) for values in of_files]
+
+
+def _embedded(texts: list[str | None], embed: Embedding) -> SpecAndRows:
+    different = sorted({text for text in texts if text is not None})
+    if not different:
+        raise ValueError("no text is known to embed; needed: metadata with a column text")
+    made = embed(different)
+    try:
+        vectors = [np.asarray(vector, np.float32) for vector in made]
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ValueError(f"embed made {made!r:.60}; needed: vectors ({error})") from None
+    sizes = {(vector.ndim, vector.shape[-1]) for vector in vectors if vector.ndim}
+    if len(vectors) != len(different) or len(sizes) != 1 or next(iter(sizes))[0] not in (1, 2):
+        raise ValueError(
+            f"embed made {len(vectors)} vectors of {len(different)} texts, with dimensions and "
+            f"sizes {sorted(sizes)}; needed: one each, all (dim,) or all (tokens, dim)"
+        )
+    for text, vector in zip(different, vectors, strict=True):
+        if not vector.size or not np.isfinite(vector).all():
+            raise ValueError(f"embed made {vector} of {text!r:.60}; needed: finite numbers")
+    [(dimensions, dim)] = sizes
+    spec = EmbeddingCondition(dim, max(map(len, vectors)) if dimensions == 2 else 0)
+    vector_of = dict(zip(different, vectors, strict=True))
+    values = [vector_of.get(text) for text in texts]
+    return spec, encode_conditions(spec, values, len(values)).numpy()

@@ -1,0 +1,98 @@
+"""What became of each recording: the manifest of a prepared folder, one line of JSON each."""
+
+import contextlib
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from ddpmlib.spectrogram.params import SpectrogramParams
+from ddpmlib.storage.atomic import atomic_write, naming_the_path
+
+MANIFEST = "manifest.jsonl"
+MELS = "pictures"  # key of a number of mel-spectrograms, in the files' format
+SPLITS = ("train", "validation")
+# Names that are not UTF-8 are lone surrogates in Python; written as \udcff they are good JSON.
+UTF8 = {"encoding": "utf-8", "errors": "backslashreplace"}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of the manifest: a recording, and what became of it."""
+
+    file: str  # relative to the folder of recordings
+    sha256: str  # of its bytes
+    settings: str  # fingerprint of everything that shapes the array
+    split: str  # train or validation
+    output: str = ""  # name of the array beside the manifest; empty when skipped
+    mels: int = 0  # segments of it; of joined recordings, those that begin in it
+    frames: int = 0  # of sound in the array, for recordings to be joined
+    seconds: float = 0.0
+    level_db: float = 0.0  # dBFS, as found
+    clipped: bool = False
+    reason: str = ""  # why it was skipped
+    final: bool = False  # the reason lies in the file itself: it is not tried again
+
+    def shape(self, params: SpectrogramParams) -> tuple[int, int, int, int]:
+        """Of its array."""
+        if self.frames:
+            return 1, 1, params.n_mels, self.frames
+        return self.mels, 1, *params.image_size
+
+
+def read_manifest(into: str | Path) -> list[Entry]:
+    """Entries written so far; a line cut short by a crash is left out, its recording redone."""
+    path = Path(into) / MANIFEST
+    entries = []
+    # A cut may go through a character; splitlines would also cut at odd characters in names.
+    text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+    for line in text.split("\n"):
+        with contextlib.suppress(ValueError, TypeError):
+            values = dict(json.loads(line))
+            entries.append(Entry(mels=values.pop(MELS, 0), **values))
+    return entries
+
+
+def write_manifest(into: Path, entries: Sequence[Entry]) -> None:
+    """Replace the manifest by these entries; it appears whole or not at all."""
+    with atomic_write(into / MANIFEST) as temporary:
+        temporary.write_text("".join(_line(entry) for entry in entries), **UTF8)
+
+
+def summary(entries: list[Entry], params: SpectrogramParams) -> str:
+    """What became of the recordings, to print."""
+    used = [entry for entry in entries if entry.output]
+    train, held_out = (sum(e.mels for e in used if e.split == split) for split in SPLITS)
+    lines = [
+        f"{len(used)} of {len(entries)} recordings used, "
+        f"{sum(e.seconds for e in used) / 60:.1f} minutes -> {train} mel-spectrograms to train and "
+        f"{held_out} to validate, {params.seconds:.2f} s each"
+    ]
+    if clipped := [e.file for e in used if e.clipped]:
+        lines.append(f"{len(clipped)} clipped, e.g. {clipped[0]}")
+    skipped = [e for e in entries if e.reason]
+    lines += [f"skipped {e.file}: {e.reason}" for e in skipped[:10]]
+    if len(skipped) > 10:
+        lines.append(f"... and {len(skipped) - 10} more skipped, all named in the manifest")
+    # A name that is not UTF-8 could not be printed.
+    return "\n".join(lines).encode(**UTF8).decode()
+
+
+@contextlib.contextmanager
+def appender(into: Path) -> Iterator[Callable[[Entry], None]]:
+    """Open the manifest to add entries, each on disk as soon as it is added."""
+    path = into / MANIFEST
+    with naming_the_path(path), path.open("a", **UTF8) as stream:
+
+        def append(entry: Entry) -> None:
+            with naming_the_path(path):
+                stream.write(_line(entry))
+                stream.flush()
+
+        stream.write("\n")  # ends a line that a crash may have cut short
+        yield append
+
+
+def _line(entry: Entry) -> str:
+    values = {MELS if name == "mels" else name: value for name, value in asdict(entry).items()}
+    return json.dumps(values, ensure_ascii=False) + "\n"

@@ -1,0 +1,178 @@
+"""Folder of recordings -> one array of mel-spectrograms per recording, in parallel and resumable.
+
+Apart from `dataset`, so that its worker processes never load torch.
+"""
+
+import hashlib
+import json
+import re
+from dataclasses import dataclass, replace
+from operator import attrgetter
+from pathlib import Path
+
+import numpy as np
+
+from ddpmlib.audio.cleaning import FADE, LEVEL_DB, MARGIN, TRIM_DB, clean
+from ddpmlib.audio.decoding import AudioError
+from ddpmlib.audio.recording import SILENT_DB, find_audio, load_audio
+from ddpmlib.data.manifest import Entry, appender, read_manifest, write_manifest
+from ddpmlib.data.segments import segment
+from ddpmlib.data.split import held_out_hashes
+from ddpmlib.spectrogram.codec import REFERENCE_DB
+from ddpmlib.spectrogram.mel import audio_to_image
+from ddpmlib.spectrogram.params import DEFAULT, SpectrogramParams
+from ddpmlib.storage.atomic import atomic_write, make_folder, write_array
+from ddpmlib.storage.paths import fetch
+
+# The original's twenty copies of a recording, by what they do to `audio_to_image`.
+AUGMENTATIONS = {
+    f"speed {speed:.3f}": {"speed": float(speed)} for speed in np.linspace(0.95, 1.05, 10)
+} | {f"pitch {steps:+d}": {"semitones": steps} for steps in (-5, -4, -3, -2, -1, 1, 2, 3, 4, 5)}
+_key = attrgetter("file", "sha256", "settings", "split")  # of an entry; equal ones are made once
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """How recordings become mel-spectrograms, and which of them are held out for validation."""
+
+    params: SpectrogramParams = DEFAULT
+    overlap: float = 0.0  # least share of a segment that the next one repeats
+    join: bool = False  # one recording after the other, so that short ones fill segments
+    augment: bool = False  # 10 other speeds and 10 other pitches of every training recording
+    validation_share: float = 0.1  # of the recordings
+    seed: int = 0  # of the split
+
+    def __post_init__(self):
+        self.params.check_overlap()
+        for name in ("overlap", "validation_share"):
+            if not 0 <= (share := getattr(self, name)) < 1:
+                raise ValueError(f"{name} is {share}; it must be at least 0 and below 1")
+
+
+def prepare(
+    folder: str | Path, into: str | Path, preparation: Preparation, workers: int = -1
+) -> list[Entry]:
+    """Mel-spectrograms of every recording under a folder; a second call does only what is new.
+
+    Each finished recording is a line in `into/manifest.jsonl` at once, so an interrupt loses
+    nothing. Recordings that cannot be used are lines with a reason; they never stop the batch.
+
+    Args:
+        folder: recordings, in any nesting, format, rate and number of channels.
+        into: local folder for manifest and arrays: (mels, 1, n_mels, n_frames) float16, or (1, 1,
+            n_mels, frames) for recordings that are to be joined.
+        workers: processes; -1 is one per core.
+
+    Returns:
+        One entry each, in the order of their file names.
+
+    Raises:
+        FileNotFoundError: no such folder, or no audio in it.
+        OSError: an array cannot be written (no space, no permission).
+    """
+    from joblib import Parallel, delayed
+    from tqdm import tqdm
+
+    root = fetch(folder)
+    files, into = find_audio(root), make_folder(into)
+    parallel = Parallel(n_jobs=workers, return_as="generator_unordered")
+    hashes = Parallel(n_jobs=workers, prefer="threads")(delayed(_sha256)(path) for path in files)
+    held_out = held_out_hashes(hashes, preparation.validation_share, preparation.seed)
+    wanted = []
+    for path, sha256 in zip(files, hashes, strict=True):
+        split = "validation" if sha256 in held_out else "train"
+        settings = _fingerprint(preparation, split)
+        wanted.append(Entry(path.relative_to(root).as_posix(), sha256, settings, split))
+    whole = {_key(e): e for e in read_manifest(into) if _is_whole(e, into, preparation.params)}
+    finished = [whole[_key(entry)] for entry in wanted if _key(entry) in whole]
+    missing = [entry for entry in wanted if _key(entry) not in whole]
+    with appender(into) as append:
+        results = parallel(delayed(_prepare_one)(root, into, e, preparation) for e in missing)
+        for entry in tqdm(results, total=len(missing), desc="preparing", unit="file"):
+            append(entry)
+            finished.append(entry)
+    finished.sort(key=lambda entry: entry.file)
+    write_manifest(into, finished)  # drops lines of recordings that are gone
+    _remove_leftovers(into, finished)
+    return finished
+
+
+def _prepare_one(root: Path, into: Path, entry: Entry, preparation: Preparation) -> Entry:
+    """Worker: the array of one recording, on disk; returns its completed entry."""
+    params = preparation.params
+    try:
+        recording = load_audio(root / entry.file, params.sample_rate)
+        sound = clean(recording.samples, params.sample_rate)
+        changes = [{}, *_augmentations(preparation, entry.split)]
+        mels = [audio_to_image(sound, params, **change) for change in changes]
+    except Exception as error:  # whatever is wrong with one file, the batch goes on
+        expected = isinstance(error, AudioError)
+        reason = str(error) if expected else f"{type(error).__name__}: {error}"
+        return replace(entry, reason=reason, final=expected)
+    facts = {"seconds": recording.seconds, "level_db": recording.level_db}
+    facts |= {"clipped": recording.clipped, "output": _output_name(entry)}
+    if preparation.join:
+        array = np.concatenate(mels, axis=1)[None, None].astype(np.float16)
+        facts["frames"] = array.shape[-1]
+    else:
+        cut = [segment(mel, params.n_frames, preparation.overlap) for mel in mels]
+        array = np.concatenate(cut)
+        facts["mels"] = len(array)
+    with atomic_write(into / facts["output"]) as temporary:
+        write_array(temporary, array.shape, [array])
+    return replace(entry, **facts)
+
+
+def _output_name(entry: Entry) -> str:
+    """Name of an array, by all that shapes it: a.wav, a.mp3, sub/a.wav and other settings differ.
+
+    So an array can never pass for one of other settings, wherever an earlier batch was stopped.
+    """
+    shaped_by = f"{entry.file}:{entry.sha256}:{entry.settings}".encode(errors="surrogatepass")
+    stem = re.sub(r"[^\w-]+", "_", entry.file)[:50]
+    return f"{stem}-{hashlib.sha256(shaped_by).hexdigest()[:16]}.npy"
+
+
+def _augmentations(preparation: Preparation, split: str) -> list[dict]:
+    return list(AUGMENTATIONS.values()) if preparation.augment and split == "train" else []
+
+
+def _fingerprint(preparation: Preparation, split: str) -> str:
+    """Of all that shapes an array; earlier manifests hold it."""
+    shaping = preparation.params.to_dict() | {
+        "cut": "joined" if preparation.join else preparation.overlap,
+        "augment": _augmentations(preparation, split),
+        "audio": [MARGIN, FADE, TRIM_DB, LEVEL_DB, SILENT_DB],
+        "reference": REFERENCE_DB,
+    }
+    return hashlib.sha256(json.dumps(shaping, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _is_whole(entry: Entry, into: Path, params: SpectrogramParams) -> bool:
+    """Whether nothing is left to do: skipped, or its array is there and not cut short."""
+    if entry.reason:
+        return entry.final
+    try:
+        array = np.load(into / entry.output, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        return False
+    return array.shape == entry.shape(params)
+
+
+def _remove_leftovers(into: Path, finished: list[Entry]) -> None:
+    """Delete arrays of earlier settings or lost recordings, and files of killed workers."""
+    wanted = {entry.output for entry in finished}
+    for path in into.iterdir():
+        array = re.search(r"-[0-9a-f]{16}\.npy$", path.name) and path.name not in wanted
+        if array or re.match(r"\..*\.npy\.|\.manifest\.jsonl\.", path.name):
+            path.unlink(missing_ok=True)
+
+
+def _sha256(path: Path) -> str:
+    try:
+        if path.stat().st_size == 0:  # files of the system that claim no bytes may never end
+            return hashlib.sha256().hexdigest()
+        with path.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError:
+        return ""  # its worker will name the reason; it is tried again once it can be read

@@ -1,0 +1,244 @@
+"""The trained model: network, schedule, prediction type and spectrogram parameters together."""
+
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ddpmlib.diffusion import process
+from ddpmlib.diffusion.editing import Edit
+from ddpmlib.diffusion.guidance import guided
+from ddpmlib.diffusion.samplers import SAMPLERS, Callback, run_sampler
+from ddpmlib.diffusion.schedules import noise_schedule, sampling_timesteps
+from ddpmlib.diffusion.windows import over_windows
+from ddpmlib.models.baseline import BaselineConfig
+from ddpmlib.models.condition import ConditionSpec, encode_conditions
+from ddpmlib.models.devices import autocast, pick_device
+from ddpmlib.models.unet import UNet, UNetConfig
+from ddpmlib.spectrogram.params import DEFAULT, SpectrogramParams
+from ddpmlib.storage.parameters import accepting_old_names
+from ddpmlib.storage.paths import fetch
+from ddpmlib.storage.weights import load_weights, save_weights, unfit
+
+WEIGHTS, GUIDING_MODEL = "model.safetensors", "guide.safetensors"
+GUIDANCE_SCALE = 2.0  # see `guided`; more is clearer and less varied
+VALIDATION_MELS = 256
+
+
+@dataclass
+class DDPM:
+    """A denoising diffusion model of mel-spectrograms; saved, loaded, sampled and evaluated."""
+
+    network: UNet  # or the BaselineUNet
+    params: SpectrogramParams = DEFAULT
+    schedule: str = "cosine"
+    noise_steps: int = 1000
+    prediction_type: str = "v"
+    precision: str = "auto"  # of the network's computation; see `autocast`
+    guiding_model: "DDPM | None" = None  # a worse model of the same data; see `guided`
+
+    def __post_init__(self):
+        self.alpha_bar = noise_schedule(self.schedule, self.noise_steps)
+        process.check_prediction_type(self.prediction_type)
+        self.network.config.check_image_size(self.params.image_size)
+        if self.guiding_model:
+            for name in ("params", "schedule", "noise_steps", "prediction_type"):
+                theirs, ours = getattr(self.guiding_model, name), getattr(self, name)
+                if theirs != ours:
+                    raise ValueError(f"{name} of the guiding model is {theirs}; needed: {ours}")
+
+    @property
+    def condition_spec(self) -> ConditionSpec | None:
+        """What it can be conditioned on."""
+        return self.network.config.condition
+
+    @accepting_old_names
+    @torch.inference_mode()
+    def sample(
+        self,
+        count: int,
+        sampler: str = "dpmpp_2m",
+        num_steps: int = 25,
+        seed: int = 0,
+        callback: Callback | None = None,
+        batch_size: int = 16,
+        seconds: float | None = None,
+        guidance_scale: float = GUIDANCE_SCALE,
+        noise: torch.Tensor | None = None,
+        condition=None,
+        edit: Edit | None = None,
+        **options,
+    ) -> np.ndarray:
+        """Generate mel-spectrograms.
+
+        Sample i depends on `seed` and i alone, not on how many there are, for the deterministic
+        samplers.
+
+        Args:
+            sampler: a name in `samplers.SAMPLERS`.
+            num_steps: sampling steps, 1 ... noise_steps; with guidance each evaluates two networks.
+            callback: see `samplers.Callback`; called for every batch.
+            seconds: length of each, by default that of the training data. Longer ones are sampled
+                in overlapping windows (`windows.over_windows`), shorter ones cut off.
+            guidance_scale: see `guided`.
+            noise: initial noise, instead of `noise(count, seed, seconds)`.
+            condition: a label, a text or a vector for all; or one for each sample, in a list or as
+                `SpectrogramSet.conditions` has them. See `condition.encode_conditions`.
+            edit: a mel-spectrogram to begin from.
+            options: passed to the sampler, such as eta for "ddim".
+
+        Returns:
+            (count, 1, n_mels, n_frames) float32 in [-1, 1].
+
+        Raises:
+            ValueError: unknown sampler; num_steps, count, seconds or guidance_scale out of range;
+                noise, condition or edit that do not fit.
+        """
+        if sampler not in SAMPLERS:
+            raise ValueError(f"sampler is {sampler!r}; needed: {', '.join(SAMPLERS)}")
+        if count < 1:
+            raise ValueError(f"count is {count}; needed: at least 1")
+        generator = torch.Generator().manual_seed(seed)
+        drawn = self._draw(count, seconds, generator)
+        noise = drawn if noise is None else noise
+        if noise.shape != drawn.shape:
+            raise ValueError(f"noise is {tuple(noise.shape)}; needed: {tuple(drawn.shape)}")
+        conditions = self._encode(condition, count, guidance_scale)
+        timesteps = sampling_timesteps(self.noise_steps, num_steps, edit.strength if edit else 1.0)
+        device, mels = next(self.network.parameters()).device, []
+        wide, frames = noise.shape[-1] > self.params.n_frames, self._frames(seconds)
+        own = conditions is not None and len(conditions) > 1  # each sample has another one
+        together = 1 if wide and own else batch_size  # windows of a wide one share its condition
+        for start in range(0, count, together):
+            part = slice(start, start + together)
+            model = self._guided(guidance_scale, conditions[part] if own else conditions)
+            if wide:
+                model = over_windows(model, self.params.n_frames, batch_size)
+            x_t = noise[part].to(device)
+            if edit:
+                x_t = edit.begin(x_t, timesteps[0], self.alpha_bar)
+                model = edit.around(model, self.alpha_bar, self.prediction_type)
+            step = SAMPLERS[sampler](generator, **options)
+            inputs = x_t, self.alpha_bar, self.prediction_type, timesteps
+            mels.append(run_sampler(step, model, *inputs, callback)[..., :frames].cpu())
+        return torch.cat(mels).numpy()
+
+    def noise(self, count: int, seed: int = 0, seconds: float | None = None) -> torch.Tensor:
+        """Initial noise of `sample`: standard normal (count, 1, n_mels, n_frames), one sample after
+        the other; never narrower than the training data."""
+        return self._draw(count, seconds, torch.Generator().manual_seed(seed))
+
+    def _draw(self, count: int, seconds: float | None, generator: torch.Generator) -> torch.Tensor:
+        shape = (1, 1, self.params.n_mels, max(self._frames(seconds), self.params.n_frames))
+        return torch.cat([torch.randn(shape, generator=generator) for _ in range(count)])
+
+    def _frames(self, seconds: float | None) -> int:
+        return self.params.n_frames if seconds is None else self.params.frames_in(seconds)
+
+    def _encode(self, condition, count: int, guidance_scale: float) -> torch.Tensor | None:
+        """A row for each sample, or one for all of them."""
+        if condition is None:
+            return None
+        if self.condition_spec is None:
+            raise ValueError(f"condition is {condition!r}; needed: None, it is unconditional")
+        each = isinstance(condition, list | torch.Tensor)
+        rows = encode_conditions(self.condition_spec, condition, count if each else 1)
+        return rows if guidance_scale else rows[:1]  # guidance_scale 0 ignores them
+
+    def _guided(self, guidance_scale: float, conditions: torch.Tensor | None) -> process.Model:
+        if conditions is not None:
+            null_condition = encode_conditions(self.condition_spec, None, 1)
+            return guided(self.predict, guidance_scale, conditions, null_condition)
+        # The null condition of a conditional model is not what a guiding model was trained for.
+        guiding = None if self.condition_spec else self.guiding_model
+        return guided(self.predict, guidance_scale, guiding=guiding and guiding.predict)
+
+    def predict(
+        self, x_t: torch.Tensor, time: torch.Tensor, condition: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """The network's prediction, of `prediction_type`.
+
+        Args:
+            x_t: (batch, 1, n_mels, n_frames).
+            time: (batch,) in [0, 1).
+            condition: (batch, ...), or one row for all; None: the null condition.
+        """
+        rows = ()
+        if condition is not None:
+            rows = (condition.expand(len(x_t), *self.condition_spec.shape),)
+        with autocast(x_t.device, self.precision):
+            return self.network(x_t, time, *rows)
+
+    @torch.inference_mode()
+    def loss_on(self, mels: torch.utils.data.Dataset, batch_size: int = 16) -> float | None:
+        """Mean training loss on held-out mel-spectrograms, with the same noise at every call.
+
+        Args:
+            mels: items (1, n_mels, n_frames), with their `conditions` if the model has any; of
+                more than VALIDATION_MELS, an evenly spread part is used.
+
+        Returns:
+            None when there are none.
+
+        Raises:
+            ValueError: they have another kind of condition.
+        """
+        spec = self.condition_spec
+        if spec and (theirs := getattr(mels, "condition_spec", spec)) != spec:
+            raise ValueError(f"condition of the data is {theirs}; needed: {spec}")
+        count = min(len(mels), VALIDATION_MELS)
+        chosen = np.linspace(0, len(mels) - 1, count).astype(int)
+        rows = encode_conditions(spec, mels.conditions(chosen), count) if spec else None
+        generator = torch.Generator().manual_seed(0)
+        t = (torch.randperm(count, generator=generator) + 0.5) / max(1, count) * self.noise_steps
+        device, total = next(self.network.parameters()).device, 0.0
+        for start in range(0, count, batch_size):
+            part = slice(start, start + batch_size)
+            x_0 = torch.stack([mels[i] for i in chosen[part]])
+            noise = torch.randn(x_0.shape, generator=generator).to(device)
+            model = partial(self.predict, condition=None if rows is None else rows[part])
+            inputs = x_0.to(device), t[part].long(), noise, self.alpha_bar, self.prediction_type
+            total += process.training_loss(model, *inputs).sum().item()
+        return total / count if count else None
+
+    def save(self, path: str | Path, half: bool = False, **metadata) -> None:
+        """Write weights as safetensors; what rebuilds the model, and `metadata`, travel inside."""
+        description = {
+            "params": self.params.to_dict(),
+            "network": self.network.config.to_dict(),
+            "schedule": self.schedule,
+            "noise_steps": self.noise_steps,
+            "target": self.prediction_type,  # the key of the files' format
+        }
+        save_weights(path, self.network, "ddpm", description | metadata, half)
+
+    @classmethod
+    def load(cls, path: str | Path, device: str = "cpu") -> "DDPM":
+        """Read what `save` wrote, or the run directory that holds it and perhaps its guiding model.
+
+        Raises:
+            FileNotFoundError: no such file or folder.
+            ValueError: not weights of this project.
+        """
+        path = fetch(path)
+        if path.is_dir() and (path / GUIDING_MODEL).exists():
+            model, guiding = (cls.load(path / name, device) for name in (WEIGHTS, GUIDING_MODEL))
+            return replace(model, guiding_model=guiding)
+        path = path / WEIGHTS if path.is_dir() else path
+        if not path.is_file():
+            raise FileNotFoundError(f"{path} does not exist: has this run finished an epoch?")
+        facts, state = load_weights(path, "ddpm")
+        try:
+            baseline = facts["network"] == BaselineConfig().to_dict()
+            config = BaselineConfig() if baseline else UNetConfig(**facts["network"])
+            network = config.build()
+            # A wrapper for several GPUs puts "module." before every name.
+            network.load_state_dict({n.removeprefix("module."): v for n, v in state.items()})
+            params = SpectrogramParams.from_dict(facts["params"])
+            model = cls(network, params, facts["schedule"], facts["noise_steps"], facts["target"])
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            raise unfit(path, error) from error
+        network.to(pick_device(device), memory_format=torch.channels_last).eval()
+        return model

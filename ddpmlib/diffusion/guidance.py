@@ -1,0 +1,57 @@
+"""Guidance: extrapolate away from a worse prediction, of the null condition or a guiding model."""
+
+import math
+from collections.abc import Callable
+from functools import partial
+from numbers import Real
+
+import torch
+
+from ddpmlib.diffusion.process import Model
+
+
+def guided(
+    predict: Callable[..., torch.Tensor],
+    guidance_scale: float,
+    condition: torch.Tensor | None = None,
+    null_condition: torch.Tensor | None = None,
+    guiding: Model | None = None,
+) -> Model:
+    """A model that predicts worse + guidance_scale (own - worse).
+
+    With a condition, the worse prediction is that of the null condition (classifier-free guidance:
+    Ho & Salimans 2022, eq. 6 with guidance_scale = 1 + w), both in one batch: 0 is the
+    unconditional model, 1 the conditional one. Without one, it is that of a guiding model
+    (autoguidance: Karras et al. 2024, "Guiding a Diffusion Model with a Bad Version of Itself"):
+    two models of the same data make the same errors, the worse one larger ones.
+
+    Where there is nothing to extrapolate from, and with guidance_scale 1, `predict` itself.
+
+    Args:
+        predict: (x_t, time, condition) -> prediction; see `DDPM.predict`.
+        condition: (batch, ...), or one row for the whole batch.
+        null_condition: (1, ...), needed with a condition.
+        guiding: the guiding model.
+
+    Raises:
+        ValueError: guidance_scale is not a finite number.
+    """
+    if not isinstance(guidance_scale, Real) or not math.isfinite(guidance_scale):
+        raise ValueError(f"guidance_scale is {guidance_scale!r}; needed: a finite number")
+    if guidance_scale == 1 or (condition is None and guiding is None):
+        return partial(predict, condition=condition)
+    if condition is not None and guidance_scale == 0:
+        return predict
+
+    def autoguided(x_t: torch.Tensor, time: torch.Tensor) -> torch.Tensor:
+        worse = guiding(x_t, time).float()
+        return worse + guidance_scale * (predict(x_t, time).float() - worse)
+
+    def classifier_free(x_t: torch.Tensor, time: torch.Tensor) -> torch.Tensor:
+        rows = condition.expand(len(x_t), *condition.shape[1:])
+        both = torch.cat([null_condition.expand_as(rows), rows])
+        predicted = predict(torch.cat([x_t, x_t]), time.repeat(2), both).float()
+        unconditional, conditional = predicted.chunk(2)
+        return unconditional + guidance_scale * (conditional - unconditional)
+
+    return autoguided if condition is None else classifier_free

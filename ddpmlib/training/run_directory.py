@@ -1,0 +1,212 @@
+"""The run directory and its mirror in a bucket: checkpoint, metrics, samples."""
+
+import contextlib
+import csv
+import json
+import signal
+import threading
+import time
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ddpmlib.audio.cleaning import save_wav
+from ddpmlib.data.dataset import SpectrogramSet
+from ddpmlib.diffusion.ddpm import DDPM, GUIDING_MODEL, WEIGHTS
+from ddpmlib.spectrogram.codec import save_png
+from ddpmlib.storage.atomic import atomic_write, make_folder
+from ddpmlib.storage.google_cloud import BucketError, BucketUnreachable, canonical, is_bucket, split
+from ddpmlib.storage.paths import bucket_path, data_folder, download, fetch, publish
+from ddpmlib.training.checkpoint import CHECKPOINT, TrainState, read_checkpoint
+from ddpmlib.training.config import TrainConfig
+from ddpmlib.vocoder.waveform import image_to_audio
+
+METRICS = "metrics.csv"
+COLUMNS = ("epoch", "step", "minutes", "train_loss", "validation_loss", "mels_per_second")
+RENAMED = {"pictures_per_second": "mels_per_second"}  # old column -> new
+GUIDING_MODEL_SHARE = 0.05  # of the run, after which the weights become its guiding model
+SAMPLE_STEPS = 25  # of DPM-Solver++(2M), for the samples during training
+
+
+def run_locations(run_folder: str | Path, config: TrainConfig) -> tuple[Path, str]:
+    """Local folder of a run, and the gs:// folder that mirrors it ("" for none).
+
+    A run works on a local disk: for gs://bucket/name that is `data/runs/bucket/name`.
+    """
+    if is_bucket(run_folder):
+        return data_folder().joinpath("runs", *split(run_folder)), canonical(run_folder)
+    bucket = config.result_bucket
+    return Path(run_folder), bucket_path(bucket, config.name) if bucket else ""
+
+
+def last_checkpoint(state: TrainState, folder: Path, mirror: str, resume: bool) -> dict | None:
+    """The content to resume from, None for a new run; downloads the run if its mirror is ahead.
+
+    Raises:
+        FileExistsError: there is a checkpoint, but resume is False.
+        ValueError: it is damaged, or made with other data or settings; names both values.
+    """
+    found = {}
+    for place in filter(None, (str(folder), mirror)):
+        if not (path := _file_in(place, CHECKPOINT)):
+            continue
+        if not resume:
+            raise FileExistsError(
+                f"{place} holds a run; set resume to go on with it, or give another name"
+            )
+        found[place] = read_checkpoint(path, f"{place}/{CHECKPOINT}")
+        state.check(found[place], f"{place}/{CHECKPOINT}")
+    if not found:
+        return None
+    ahead = max(found, key=lambda place: found[place]["counters"]["step"])  # a tie: the local one
+    if ahead == mirror:
+        download(mirror, folder)
+    return found[ahead]
+
+
+def open_run(state: TrainState, folder: Path, mirror: str) -> None:
+    """Create a run's folder and config.json; cut metrics.csv where the state goes on."""
+    make_folder(folder)
+    for name in (CHECKPOINT, WEIGHTS, GUIDING_MODEL):  # half-written by a killed process
+        for left_over in folder.glob(f".{name}.*"):
+            left_over.unlink()
+    _write_metrics(folder, [row for row in read_metrics(folder) if row["step"] <= state.step])
+    description = state.config.to_dict() | {
+        "params": state.model.params.to_dict(),
+        "unet": state.model.network.config.to_dict(),
+        "torch": torch.__version__,
+    }
+    with atomic_write(folder / "config.json") as temporary:
+        temporary.write_text(json.dumps(description, indent=1), "utf-8")
+    publish_run(folder, mirror)
+
+
+def publish_run(folder: Path, mirror: str, can_wait: bool = False) -> None:
+    """Upload what is new in a run's folder to its mirror, if it has one.
+
+    Args:
+        can_wait: a later call makes up for this one, so an unreachable bucket is only a warning.
+
+    Raises:
+        BucketError: refused, or not reached; says that the local folder is safe.
+    """
+    try:
+        if mirror:
+            publish(folder, mirror)
+    except BucketError as error:
+        if not (can_wait and isinstance(error, BucketUnreachable)):
+            raise type(error)(f"{error}; the run is safe in {folder}") from None
+        warnings.warn(f"{error}; training goes on, a later upload makes up", stacklevel=2)
+
+
+def keep_guiding_model(model: DDPM, folder: Path, share: float) -> None:
+    """Save the weights of a young run, once, as guiding model of the later ones: see
+    `guidance.guided`. A conditional model is guided by its null condition and needs none.
+
+    Args:
+        share: of the run that is done, 0...1.
+    """
+    path = folder / GUIDING_MODEL
+    young = GUIDING_MODEL_SHARE <= share < 1
+    if model.condition_spec is None and young and not path.exists():
+        model.save(path)
+
+
+def append_metrics(folder: Path, row: dict) -> None:
+    """Add one epoch to metrics.csv, in place of the row that max_minutes left in its middle."""
+    rows = [earlier for earlier in read_metrics(folder) if earlier["epoch"] != row["epoch"]]
+    _write_metrics(folder, [*rows, row])
+
+
+def read_metrics(folder: str | Path) -> list[dict]:
+    """Rows of metrics.csv as numbers; an empty validation loss is None."""
+
+    def number(name: str, text: str) -> float | None:
+        return None if not text else int(text) if name in ("epoch", "step") else float(text)
+
+    if not (path := _file_in(folder, METRICS)):
+        return []
+    with path.open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    return [{RENAMED.get(name, name): number(name, row[name]) for name in row} for row in rows]
+
+
+def write_samples(
+    model: DDPM, config: TrainConfig, folder: Path, epoch: int, held_out: SpectrogramSet
+) -> tuple[Path, ...]:
+    """Write `folder/samples/epoch_NNNN_I.png` and `.wav`, from the same noise every time, with the
+    conditions of `sample_conditions`."""
+    make_folder(folder / "samples")
+    if files := sample_files(config, folder, epoch):
+        mels = model.sample(
+            config.num_samples,
+            num_steps=min(SAMPLE_STEPS, model.noise_steps),
+            seed=config.seed,
+            guidance_scale=1,
+            condition=sample_conditions(held_out, config.num_samples),
+        )
+        for mel, png, wav in zip(mels, files[::2], files[1::2], strict=True):
+            save_png(png, mel)
+            save_wav(wav, image_to_audio(mel, model.params), model.params.sample_rate)
+    return files
+
+
+def sample_conditions(held_out: SpectrogramSet, count: int) -> torch.Tensor | None:
+    """Conditions of a training's samples (count, ...): those of held-out mel-spectrograms, evenly
+    spread over them; None where there are none."""
+    if held_out.condition_spec is None or not len(held_out):
+        return None
+    return held_out.conditions(np.linspace(0, len(held_out) - 1, count).astype(int))
+
+
+def sample_files(config: TrainConfig, folder: Path, epoch: int) -> tuple[Path, ...]:
+    """Paths of an epoch's samples: PNG, wav, PNG, wav ..."""
+    stems = [f"epoch_{epoch:04d}_{i}" for i in range(config.num_samples)]
+    return tuple(folder / "samples" / f"{stem}{end}" for stem in stems for end in (".png", ".wav"))
+
+
+def _file_in(folder: str | Path, name: str) -> Path | None:
+    """A file of a run's folder or mirror, on this disk; None if it is not there."""
+    if not is_bucket(folder):
+        return path if (path := Path(folder, name)).exists() else None
+    try:
+        return fetch(f"{canonical(folder)}/{name}")
+    except FileNotFoundError:
+        return None
+
+
+def _write_metrics(folder: Path, rows: list[dict]) -> None:
+    with atomic_write(folder / METRICS) as temporary, temporary.open("w", newline="") as stream:
+        writer = csv.DictWriter(stream, COLUMNS)
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+@contextlib.contextmanager
+def deferred_interrupt() -> Iterator[list]:
+    """Let Ctrl-C and SIGTERM wait for the end of a step: the list is no longer empty once one came.
+
+    A second Ctrl-C interrupts at once if more than a second later: a launcher of processes passes
+    on what all of them have received from the keyboard. Outside the main thread, signals are left
+    alone.
+    """
+    pressed: list[float] = []  # when
+    if threading.current_thread() is not threading.main_thread():
+        yield pressed
+        return
+
+    def handle(number, frame):
+        now = time.monotonic()
+        if pressed and number == signal.SIGINT and now - pressed[0] > 1:
+            raise KeyboardInterrupt
+        pressed.append(now)
+
+    previous = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield pressed
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)

@@ -1,0 +1,64 @@
+"""Per-step random streams and learning-rate schedule: functions of (config, step) alone.
+
+So a resumed run does what an uninterrupted one would, and neither sampling nor validation nor the
+number of processes changes it.
+"""
+
+import math
+
+import numpy as np
+import torch
+
+from ddpmlib.training.config import TrainConfig
+
+ORDER, TIMES, NOISE, DROPOUT = range(4)  # one stream of random numbers each
+
+
+def learning_rate(config: TrainConfig, step: int, share: float) -> float:
+    """Linear warm-up, then half a cosine down to a twentieth at the end of the run.
+
+    Args:
+        step: counted from 0.
+        share: of the run that is done, 0...1.
+    """
+    warm = min(1.0, (step + 1) / config.warmup_steps)
+    return config.learning_rate * warm * (0.05 + 0.95 * (1 + math.cos(math.pi * share)) / 2)
+
+
+def order(config: TrainConfig, epoch: int, count: int) -> torch.Tensor:
+    """Indices (steps, batch_size) of an epoch over `count` mel-spectrograms. Those that do not fill
+    a last batch are left out, different ones in each epoch."""
+    steps = count // config.batch_size
+    drawn = torch.randperm(count, generator=_stream("cpu", config.seed, ORDER, epoch))
+    return drawn[: steps * config.batch_size].view(steps, config.batch_size)
+
+
+def times(config: TrainConfig, step: int) -> torch.Tensor:
+    """Noise steps t (batch_size,) in 0 ... noise_steps - 1.
+
+    Evenly spread over the batch with one random offset, which makes the loss less noisy (Kingma et
+    al. 2021, "Variational Diffusion Models", appendix I.1).
+    """
+    offset = torch.rand(1, generator=_stream("cpu", config.seed, TIMES, step))
+    spread = (offset + torch.arange(config.batch_size) / config.batch_size) % 1
+    return (spread * config.noise_steps).long()
+
+
+def noise(config: TrainConfig, step: int, device: torch.device) -> torch.Tensor:
+    """Standard normal (batch_size, 1, n_mels, n_frames), drawn on the device that needs it."""
+    shape = (config.batch_size, 1, *config.image_size)
+    generator = _stream(device, config.seed, NOISE, step)
+    return torch.randn(shape, generator=generator, device=device)
+
+
+def dropped(config: TrainConfig, step: int) -> torch.Tensor:
+    """Which items (batch_size,) get the null condition, for classifier-free guidance (Ho & Salimans
+    2022, algorithm 1)."""
+    generator = _stream("cpu", config.seed, DROPOUT, step)
+    return torch.rand(config.batch_size, generator=generator) < config.condition_dropout
+
+
+def _stream(device: str | torch.device, *numbers: int) -> torch.Generator:
+    # Mixed first: on a processor torch uses only the lower 32 bits of a seed.
+    mixed = np.random.SeedSequence(numbers).generate_state(1, np.uint64)
+    return torch.Generator(device).manual_seed(int(mixed[0]))
