@@ -5,7 +5,7 @@ import re
 
 from vertex_workbench.job import Job, instance_request, notebooks_api
 
-POLL_SECONDS = 2.0  # between the first looks at an operation; they become rarer
+POLL_SECONDS = 2.0  # between the first two polls of an operation; later ones are rarer
 PATIENCE = 1800.0  # seconds that creating, stopping or deleting may take
 LAUNCH = "python -m vertex_workbench.launch"
 _NO_STOCK = r"POOL_EXHAUSTED|not have enough resources|stockout"
@@ -156,8 +156,8 @@ def _wait(operation, what: str) -> None:
         if operation.operation.HasField("error"):
             raise
         raise ConnectionError(
-            f"{what} was begun, but how it ended is not known ({type(error).__name__}); look with "
-            f"`{LAUNCH} status`, and `delete` what is not to be billed"
+            f"{what} was begun, but how it ended is not known ({type(error).__name__}); check "
+            f"with `{LAUNCH} status`, and `delete` what is not to be billed"
         ) from None
 
 

@@ -10,7 +10,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ddpmlib.parameters import check_type
+from ddpmlib.storage.parameters import check_type
 from vertex_workbench.machines import MACHINES, PRICES_DATE, Machine, gpu_of
 
 IMAGE_PROJECT = "cloud-notebooks-managed"
@@ -47,7 +47,7 @@ _PATTERNS = {
 
 @dataclass(frozen=True)
 class Job:
-    """What job.json says, checked by name, type and value.
+    """The fields of job.json, checked by name, type and value.
 
     Raises:
         TypeError, ValueError: one sentence with the field, the value given and what is needed.
@@ -130,7 +130,7 @@ class Job:
 
 
 def metadata(job: Job) -> dict[str, str]:
-    """What the instance is told. Ours begins with ddpm-, apart from reserved keys."""
+    """Metadata of the instance: reserved keys, and ours, which begin with ddpm-."""
     return {
         "post-startup-script": f"{job.output}/input/startup.sh",
         "post-startup-script-behavior": "run_every_start",  # so that a restart resumes

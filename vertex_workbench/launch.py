@@ -1,4 +1,4 @@
-"""Submit a job to a Workbench instance, look after it, fetch its results, end what is billed."""
+"""Submit a job to a Workbench instance, follow it, fetch its results, end what is billed."""
 
 import argparse
 import json
@@ -8,17 +8,18 @@ import sys
 import tempfile
 from pathlib import Path, PurePosixPath
 
-from ddpmlib import buckets, storage
+from ddpmlib.storage import google_cloud, paths
+from ddpmlib.storage.parameters import OLD_NAMES
 from vertex_workbench import instance
 from vertex_workbench.instance import LAUNCH
 from vertex_workbench.job import Job, estimate, gcloud_command, instance_request
-from vertex_workbench.status import read_status, read_text, status_of, words, write_status
+from vertex_workbench.status import duration, read_status, read_text, status_of, write_status
 
 LOST_SECONDS = 300  # a heartbeat comes every 30 s
-# Seconds after which a state without a word is a trouble, and how it is said.
-SILENCE = {
+# Seconds without a heartbeat after which a state is a trouble, and how it is printed.
+STALE = {
     "RUNNING": (LOST_SECONDS, ", lost heartbeat"),
-    "SUBMITTED": (1200, ", no word from the instance"),
+    "SUBMITTED": (1200, ", no heartbeat from the instance"),
 }
 STARTUP = "vertex_workbench/startup.sh"
 
@@ -32,7 +33,7 @@ def submit(job: Job, dry_run: bool) -> int:
     print(estimate(job), flush=True)
     before = read_status(job.output) or {"state": "", "seconds": 0}
     if before["state"] == "RUNNING" and before["age"] <= LOST_SECONDS:
-        ago = words(before["age"])
+        ago = duration(before["age"])
         raise FileExistsError(f"{job.name} is running (heartbeat {ago} ago); `stop` it first")
     if before["seconds"] >= job.max_seconds:
         raise ValueError(
@@ -44,28 +45,28 @@ def submit(job: Job, dry_run: bool) -> int:
         raise instance.already_there(job, zone)
     _upload(job, commit)
 
-    def tell(state: str, message: str) -> None:  # the limit is over all restarts
+    def report(state: str, message: str) -> None:  # the limit is over all restarts
         now = status_of(state, message, before["seconds"], commit)
         write_status(f"{job.output}/status.json", now)
 
-    tell("SUBMITTED", "waiting for its instance")
+    report("SUBMITTED", "waiting for its instance")
     try:
         zone = instance.create(api, job)
     except instance.Refused as error:
-        tell("FAILED", str(error))
+        report("FAILED", str(error))
         raise
     print(f"{job.name} has an instance in {zone}; follow it with `{LAUNCH} status`")
     return 0
 
 
 def status(job: Job) -> int:
-    """Print how job and instance are; the exit code is 1 when somebody has to look."""
+    """Print the states of job and instance; exit code 1 when something has to be done."""
     if not (now := read_status(job.output)):
         raise FileNotFoundError(f"{job.name} has no status: {job.output}/status.json is missing")
-    longest, what = SILENCE.get(now["state"], (math.inf, ""))
+    longest, what = STALE.get(now["state"], (math.inf, ""))
     lost = now["age"] > longest
     print(f"{job.name}: {now['state']}{what * lost}: {now['message']}")
-    print(f"used {now['seconds']:.0f} of {job.max_seconds} s; heartbeat {words(now['age'])} ago")
+    print(f"used {now['seconds']:.0f} of {job.max_seconds} s; heartbeat {duration(now['age'])} ago")
     instances = instance.find(instance.client(), job)
     for zone, found in instances.items():
         billed = "; its disks are billed until `delete`" * (found.state.name == "STOPPED")
@@ -83,7 +84,7 @@ def logs(job: Job) -> int:
 
 def fetch(job: Job, into: Path | None) -> int:
     """Bring runs, executed notebook and log here."""
-    runs = into or storage.data_folder() / "runs"
+    runs = into or paths.data_folder() / "runs"
     aside = runs / "jobs" / job.name
     parts = {"runs": runs, PurePosixPath(job.notebook).name: aside, "job.log": aside}
     found = 0
@@ -91,7 +92,7 @@ def fetch(job: Job, into: Path | None) -> int:
         source = f"{job.output}/{name}"
         try:
             _keep_newer_checkpoints(source, folder)
-            storage.download(source, folder)
+            paths.download(source, folder)
         except FileNotFoundError as error:
             print(error)
         else:
@@ -146,7 +147,10 @@ def _check_notebook(job: Job) -> None:
     if not path.is_file():
         raise FileNotFoundError(f"notebook {job.notebook} is not in {_checkout()}")
     known = inspect_notebook(str(path))
-    if unknown := sorted(job.parameters.keys() - known.keys()):
+    former = {
+        old for old, name in OLD_NAMES.items() if name in known
+    }  # the notebook takes them too
+    if unknown := sorted(job.parameters.keys() - known.keys() - former):
         raise ValueError(
             f"parameters has {unknown[0]!r}, which {job.notebook} does not know; known: "
             f"{', '.join(known)}"
@@ -176,7 +180,7 @@ def _upload(job: Job, commit: str) -> None:
         Path(folder, "job.json").write_text(content, "utf-8")
         Path(folder, "startup.sh").write_bytes(_git("show", f"{commit}:{STARTUP}"))
         Path(folder, "project.tar.gz").write_bytes(_git("archive", "--format=tar.gz", commit))
-        storage.publish(folder, f"{job.output}/input")
+        paths.publish(folder, f"{job.output}/input")
 
 
 def _git(*arguments: str) -> bytes:
@@ -188,16 +192,16 @@ def _git(*arguments: str) -> bytes:
 
 
 def _checkout() -> Path:
-    return storage.data_folder().parent
+    return paths.data_folder().parent
 
 
 def _keep_newer_checkpoints(source: str, folder: Path) -> None:
     """Refuse to replace a checkpoint that training here wrote after the one in the bucket."""
-    for name, blob in buckets.find(source).items():
+    for name, blob in google_cloud.find(source).items():
         file = folder / name
-        if PurePosixPath(name).name == storage.LAST and file.is_file():
+        if PurePosixPath(name).name == paths.LAST and file.is_file():
             is_newer = file.stat().st_mtime > blob.updated.timestamp()
-            if is_newer and not buckets.same(file, blob):
+            if is_newer and not google_cloud.same(file, blob):
                 raise FileExistsError(
                     f"{file} is newer than {source}/{name}; give another folder with --into, or "
                     "move it away"
@@ -225,7 +229,7 @@ def main(arguments: list[str] | None = None) -> int:
             raise ValueError(str(error)) from None
         return run(job, **options)
     except KeyboardInterrupt:
-        print(f"interrupted; look with `{LAUNCH} status` for what is billed", file=sys.stderr)
+        print(f"interrupted; `{LAUNCH} status` shows what is billed", file=sys.stderr)
     except Exception as error:
         if not (sentence := instance.explained(error)):
             raise

@@ -9,7 +9,7 @@ import threading
 import time
 from pathlib import Path, PurePosixPath
 
-from ddpmlib import buckets, storage
+from ddpmlib.storage import google_cloud, paths
 from vertex_workbench.status import status_of, write_status
 
 PERIOD = float(os.environ.get("DDPM_MIRROR_SECONDS", 30))  # of mirror and heartbeat
@@ -20,7 +20,7 @@ log = logging.getLogger("mirror")
 
 
 def earlier_status(output: str, home: Path) -> dict:
-    """What status.json in the bucket says; {} before there is one. Waits for an unreachable bucket.
+    """status.json of the bucket; {} before there is one. Waits for an unreachable bucket.
 
     Its seconds are those of the copy on this disk, if it knows of more: the bucket may have been
     away at the end of an earlier start.
@@ -31,7 +31,7 @@ def earlier_status(output: str, home: Path) -> dict:
     end = time.monotonic() + FINAL_PATIENCE
     while True:
         try:
-            status = _status_in(storage.fetch(f"{output}/status.json"))
+            status = _status_in(paths.fetch(f"{output}/status.json"))
             break
         except FileNotFoundError:
             status = {}
@@ -73,12 +73,12 @@ class Mirror(threading.Thread):
             OSError: the bucket cannot be read, or this disk not be written.
         """
         try:
-            names = [PurePosixPath(name) for name in buckets.find(f"{self.output}/runs/")]
+            names = [PurePosixPath(name) for name in google_cloud.find(f"{self.output}/runs/")]
         except FileNotFoundError:
             return
-        runs = {name.parent for name in names if name.name == storage.LAST}
+        runs = {name.parent for name in names if name.name == paths.LAST}
         for run in sorted(runs):
-            if not (self.runs / run / storage.LAST).exists():
+            if not (self.runs / run / paths.LAST).exists():
                 log.info("restoring runs/%s", run)
                 self.bring(run, self.runs / run)
         for name in names:
@@ -86,7 +86,7 @@ class Mirror(threading.Thread):
                 self.bring(name, (self.runs / name).parent)
 
     def bring(self, name: PurePosixPath, folder: Path) -> None:
-        storage.download("/".join((self.output, "runs", *name.parts)), folder)
+        paths.download("/".join((self.output, "runs", *name.parts)), folder)
 
     def run(self) -> None:
         while True:
@@ -119,7 +119,7 @@ class Mirror(threading.Thread):
             running = self.state == "RUNNING"
             if running:  # the heartbeat does not wait for large files; the end comes behind them
                 self.write_status()
-            storage.publish(self.snapshot(), self.output)
+            paths.publish(self.snapshot(), self.output)
             if not running:
                 self.write_status()
         except Exception as error:
@@ -134,19 +134,19 @@ class Mirror(threading.Thread):
         """Into the bucket, and first onto this disk, for `earlier_status`."""
         seconds, commit = round(self.seconds()), self.job.get("commit", "")
         status = status_of(self.state, self.message, seconds, commit)
-        with contextlib.suppress(OSError):  # a full disk is no reason to be silent
+        with contextlib.suppress(OSError):  # a full disk does not stop the heartbeat
             write_status(self.home / "status.json", status)
         write_status(f"{self.output}/status.json", status)
 
     def snapshot(self) -> Path:
-        """A copy of what is still being written to, with no file newer than it says.
+        """A copy of what is still being written to, checkpoints first.
 
-        Checkpoints are copied first: rows of a newer metrics.csv are cut when a run goes on from an
+        Rows of a newer metrics.csv are cut when a run goes on from an
         older checkpoint, and rows that a newer checkpoint lacks would be lost.
         """
         snapshot = self.home / "snapshot"
         files = [path for path in self.runs.rglob("*") if path.is_file()]
-        files.sort(key=lambda path: path.name != storage.LAST)
+        files.sort(key=lambda path: path.name != paths.LAST)
         places = {path: snapshot / "runs" / path.relative_to(self.runs) for path in files}
         for path in (self.notebook, self.home / "job.log"):
             places[path] = snapshot / path.name

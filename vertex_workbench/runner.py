@@ -1,10 +1,10 @@
-"""On the instance: run the notebook of a job, mirror what it makes, say how it ended.
+"""On the instance: run the notebook of a job, mirror its results, report how it ended.
 
     python -m vertex_workbench.runner OUTPUT PROJECT
 
 OUTPUT is the gs:// folder of the job, PROJECT the checkout. Exit codes, for startup.sh: 0
-succeeded, ENDED any other end that status.json tells about, LEAVE_ON when the job had succeeded
-before: then somebody started the machine to look around. Any other code: there was no report.
+succeeded, ENDED any other end that status.json reports, LEAVE_ON when the job had succeeded before:
+then the machine was started by hand, for an inspection. Any other code: there was no report.
 """
 
 import contextlib
@@ -20,7 +20,7 @@ from pathlib import Path
 
 from jupyter_client.manager import AsyncKernelManager
 
-from ddpmlib import buckets
+from ddpmlib.storage import google_cloud
 from vertex_workbench.machines import gpu_of
 from vertex_workbench.mirror import BUCKET_PATIENCE, Mirror, earlier_status
 
@@ -93,7 +93,7 @@ def main(output: str, project: str) -> int:
     """Run the job; see the exit codes above."""
     logging.basicConfig(format="%(asctime)s %(name)s %(message)s", level=logging.INFO)
     os.chdir(project)
-    buckets.PATIENCE = BUCKET_PATIENCE
+    google_cloud.PATIENCE = BUCKET_PATIENCE
     home = Path(project).resolve().parent
     job = json.loads((home / "job.json").read_text("utf-8"))
     before = earlier_status(output, home)

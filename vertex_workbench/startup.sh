@@ -53,7 +53,7 @@ report() {
 import contextlib, datetime, json, sys
 
 status = {"seconds": 0}
-for path in reversed(sys.argv[2:]):  # what the bucket says counts before what this disk says
+for path in reversed(sys.argv[2:]):  # the bucket's counts before this disk's
     with contextlib.suppress(OSError, ValueError):
         status = json.load(open(path))
 if status.get("state") != "SUCCEEDED":
@@ -101,7 +101,7 @@ ln -s "$home/runs" "$home/new/data/runs"
 rm -rf "$project"
 mv "$home/new" "$project"
 
-step="looking for the kernel python3"
+step="finding the kernel python3"
 PATH="$PATH:$(echo /opt/*/bin /opt/micromamba/envs/*/bin | tr ' ' ':')"
 jupyter=$(command -v jupyter)
 python=$("$jupyter" kernelspec list --json | python3 -c \
@@ -140,7 +140,7 @@ systemd-run --unit=ddpm-job --collect --property=TimeoutStopSec=85 --property=Ki
         code=0; wait $runner || code=$?
         while kill -0 $runner 2>/dev/null; do code=0; wait $runner || code=$?; done
         case $code in
-        3) ;; # had succeeded before: somebody wants to look around
+        3) ;; # had succeeded before: started by hand, for an inspection
         0 | 4) shutdown -P now ;;
         *) bash "$2/vertex_workbench/startup.sh" report $code; shutdown -P now ;;
         esac' "$python" "$output" "$project"

@@ -1,15 +1,15 @@
-"""status.json: how a job is, written by the launcher and by the runner."""
+"""status.json: the state of a job, written by the launcher and by the runner."""
 
 import json
 import tempfile
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 
-from ddpmlib import storage
+from ddpmlib.storage import atomic, paths
 
 
 def status_of(state: str, message: str, seconds: float, commit: str) -> dict:
-    """What there is to say now; seconds of running, over all starts."""
+    """The content of a status.json now; seconds of running, over all starts."""
     return {
         "state": state,
         "message": message,
@@ -21,7 +21,7 @@ def status_of(state: str, message: str, seconds: float, commit: str) -> dict:
 
 def write_status(path: str | Path, status: dict) -> None:
     """Write a status.json, in a bucket or on a disk; raises OSError."""
-    with storage.atomic_write(path) as temporary:
+    with atomic.atomic_write(path) as temporary:
         temporary.write_text(json.dumps(status), "utf-8")
 
 
@@ -49,11 +49,11 @@ def read_status(output: str) -> dict | None:
 def read_text(path: str) -> str:
     """Text of an object, past the cache: it changes all the time."""
     with tempfile.TemporaryDirectory() as folder:
-        storage.download(path, folder)
+        paths.download(path, folder)
         return Path(folder, PurePosixPath(path).name).read_text("utf-8", errors="replace")
 
 
-def words(seconds: float) -> str:
+def duration(seconds: float) -> str:
     """A time for people."""
     seconds = max(0, seconds)  # clocks differ
     if seconds < 120:
