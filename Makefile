@@ -7,7 +7,10 @@ DEMO := data/runs/demo
 MINUTES ?= 6
 PAPERMILL := $(BIN)/papermill --kernel python3 --cwd notebooks --log-output --no-progress-bar
 
-.PHONY: demo test lab lint bench
+# A file stays in one process, where its tests share what they trained; the longest files come first.
+PYTEST := $(BIN)/python -m pytest tests/notebooks tests/vertex_workbench tests -n 2 --dist loadfile --no-loadscope-reorder
+
+.PHONY: demo test test-slow test-all lab lint bench
 
 demo: $(INSTALLED)  ## sample corpus -> spectrograms -> six minutes of training -> gibberish
 	mkdir -p $(DEMO)
@@ -18,8 +21,13 @@ demo: $(INSTALLED)  ## sample corpus -> spectrograms -> six minutes of training 
 	$(BIN)/jupyter nbconvert --log-level WARN --to html $(DEMO)/04_sample_and_listen.ipynb
 	@echo "Listen: $(DEMO)/04_sample_and_listen.html, or $(DEMO)/gibberish/*.wav"
 
-test: $(INSTALLED)
-	$(BIN)/python -m pytest
+test: $(INSTALLED)  ## in two processes, minutes
+	$(PYTEST) -m "not slow"
+
+test-slow: $(INSTALLED)  ## what is too slow for it
+	$(PYTEST) -m slow
+
+test-all: test test-slow
 
 lab: $(INSTALLED)
 	$(BIN)/jupyter lab --LabApp.default_url=/lab/tree/notebooks
@@ -27,7 +35,7 @@ lab: $(INSTALLED)
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/shellcheck vertex_workbench/startup.sh
+	$(BIN)/shellcheck vertex_workbench/startup.sh findings/*.sh
 
 bench: $(INSTALLED)  ## beside what a user would take instead; nothing else should run meanwhile
 	$(BIN)/python tests/benchmarks

@@ -1,6 +1,7 @@
 """Fixtures that several test files share."""
 
 import hashlib
+import os
 import threading
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -9,8 +10,12 @@ from types import SimpleNamespace
 import pytest
 from cloud import running_bucket
 
-from ddpmlib import corpora
-from ddpmlib.corpora import CORPORA, Corpus
+from ddpmlib.audio import download
+from ddpmlib.audio.corpora import CORPORA, Corpus
+
+# Two processes share two cores: more threads would wait for each other, and results repeat to the
+# bit with one. Set before a test loads torch; kernels and commands that tests start inherit it.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture
@@ -66,7 +71,7 @@ def served():
 @pytest.fixture
 def tiny(served, monkeypatch):
     """Put `tiny` into the table: call it with the archive to serve."""
-    monkeypatch.setattr(corpora, "WAITS", (0, 0, 0))
+    monkeypatch.setattr(download, "WAITS", (0, 0, 0))
 
     def put(body: bytes, **fields) -> Corpus:
         served.body = body

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tomllib
 
+import pytest
 import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
@@ -79,17 +80,28 @@ def test_hooks_run_the_pinned_tools():
     assert versions == {"ruff-pre-commit": PINNED["ruff"], "nbstripout": PINNED["nbstripout"]}
 
 
-def test_import_is_instant():
-    code = "import sys, ddpmlib; print(*{'torch', 'librosa', 'numpy'} & set(sys.modules))"
+def test_the_console_script_is_the_command_line(capsys):
+    [(name, value)] = PROJECT["scripts"].items()
+    main = importlib.metadata.EntryPoint(name, value, "console_scripts").load()
+    with pytest.raises(SystemExit, match="0"):
+        main(["--help"])
+    assert "ddpm-speech" in capsys.readouterr().out
+
+
+def loaded_by(code: str) -> set[str]:
+    """Large libraries that a new interpreter has loaded after some code."""
+    code += "; import sys; print(*{'torch', 'librosa', 'numpy'} & set(sys.modules))"
     answer = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
-    assert answer.stdout.strip() == ""
+    return set(answer.stdout.split())
+
+
+def test_importing_the_library_and_the_faces_of_its_wings_is_instant():
+    wings = {path.parent.name for path in (ROOT / "ddpmlib").glob("*/__init__.py")}
+    assert "training" in wings
+    assert loaded_by(f"import ddpmlib, {', '.join(f'ddpmlib.{wing}' for wing in wings)}") == set()
 
 
 def test_worker_processes_never_load_torch():
-    code = "import sys, ddpmlib.preparation; print('torch' in sys.modules)"
-    answer = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
-    )
-    assert answer.stdout.strip() == "False"
+    assert loaded_by("import ddpmlib.data.preparation") == {"numpy"}

@@ -1,4 +1,4 @@
-"""`python tests/benchmarks [PART ...]` measures, and keeps the table. No PART: all but quality.
+"""`python tests/benchmarks [PART ...]` measures, and writes the table. No PART: all but quality.
 
 Nothing else should run meanwhile.
 """
@@ -6,9 +6,9 @@ Nothing else should run meanwhile.
 import argparse
 import importlib
 
-from report import TABLE, keep
+from report import TABLE, save
 
-PARTS = ("preparation", "training", "sampling", "inversion", "start", "growth")
+PARTS = ("preparation", "training", "sampling", "vocoder", "start", "growth")
 LONG = ("quality",)  # hours
 
 if __name__ == "__main__":
@@ -19,5 +19,5 @@ if __name__ == "__main__":
         raise SystemExit(f"unknown part {unknown.pop()}; known: {', '.join(PARTS + LONG)}")
     for part in chosen:
         print(f"measuring {part} ...", flush=True)
-        keep(part, importlib.import_module(part).measure())
+        save(part, importlib.import_module(part).measure())
     print(TABLE.read_text())

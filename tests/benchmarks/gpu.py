@@ -1,7 +1,7 @@
 """`python tests/benchmarks/gpu.py`: training on the GPU that is here, and how near to its limit.
 
-Prints one table: pictures a second and share of the limit for each batch, eager and compiled, and
-what eight such GPUs would reach on paper.
+Prints one table: mel-spectrograms a second and share of the limit for each batch, eager and
+compiled, and what eight such GPUs would reach on paper.
 """
 
 import argparse
@@ -13,13 +13,10 @@ from collections.abc import Callable
 import torch
 from training import GPUS, LINKS, ring_seconds
 
-from ddpmlib.config import TrainConfig
-from ddpmlib.cost import gflop, training_step
-from ddpmlib.ddpm import DDPM
-from ddpmlib.devices import autocast, pick_device
-from ddpmlib.spectrogram import DEFAULT
-from ddpmlib.state import TrainState
-from ddpmlib.unet import UNetConfig
+from ddpmlib.models.devices import autocast, pick_device
+from ddpmlib.models.profile import gflop, training_step
+from ddpmlib.models.unet import UNetConfig
+from ddpmlib.spectrogram.params import DEFAULT
 
 BATCHES, WIDTHS, STEPS = (16, 64, 256), (32, 64), 20
 SIZE = 8192  # of the matrices whose product is the limit
@@ -49,15 +46,14 @@ def limit(device: torch.device, size: int, steps: int) -> float:
 def step_seconds(
     device: torch.device, width: int, batch_size: int, compiled: bool, steps: int
 ) -> float:
-    """One training step; pictures are there already, and nobody asks for the loss."""
+    """One training step; the data are on the device already, and the loss stays there."""
     network = UNetConfig(width).build().to(device, memory_format=torch.channels_last)
-    state = TrainState(DDPM(network), TrainConfig())
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
     if compiled:
         torch.compiler.reset()  # else a second batch size is compiled for any size
         network.compile()
-    return seconds(training_step(state, batch_size), device, steps)
+    return seconds(training_step(network, DEFAULT.image_size, batch_size), device, steps)
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -77,8 +73,8 @@ def main(argv: list[str] | None = None) -> None:
     peak = limit(device, chosen.size, chosen.steps)
     name = torch.cuda.get_device_name() if device.type == "cuda" else device.type
     print(f"{name}, torch {torch.__version__}: {peak / 1e12:.3g} TFLOP/s in products of matrices\n")
-    columns = ("width", "batch", "compiled", "ms a step", "pictures a second", "share of the limit")
-    columns += ("GB", *(f"{GPUS} GPUs on paper: {link}" for link in LINKS))
+    columns = ("width", "batch", "compiled", "ms a step", "mel-spectrograms a second")
+    columns += ("share of the limit", "GB", *(f"{GPUS} GPUs on paper: {link}" for link in LINKS))
     print(f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}")
     kinds = (False,) if chosen.no_compile else (False, True)
     for width, batch, compiled in itertools.product(chosen.widths, chosen.batches, kinds):

@@ -8,13 +8,13 @@ import numpy as np
 from report import FOLDER, Row
 from timing import Turns, Work, take_turns
 
-from ddpmlib.audio import save_wav
-from ddpmlib.building import combine
-from ddpmlib.config import TrainConfig
-from ddpmlib.dataset import SpectrogramSet
-from ddpmlib.preparation import Preparation, prepare
-from ddpmlib.training import train
-from ddpmlib.unet import UNetConfig
+from ddpmlib.audio.cleaning import save_wav
+from ddpmlib.data.build import combine
+from ddpmlib.data.dataset import SpectrogramSet
+from ddpmlib.data.preparation import Preparation, prepare
+from ddpmlib.models.unet import UNetConfig
+from ddpmlib.training.config import TrainConfig
+from ddpmlib.training.loop import train
 
 TIMES, BASE, SECONDS, RATE = (1, 4, 16, 64), 32, 4.0, 16_000  # recordings, and their length
 ROUNDS, HOW = 3, Preparation(validation_share=0)

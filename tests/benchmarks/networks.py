@@ -7,12 +7,12 @@ from torch import nn
 
 
 class ForeignConfig:
-    """What all networks of other libraries answer alike."""
+    """What the configurations of all networks of other libraries have in common."""
 
     condition = None
 
-    def told(self, condition: None) -> "ForeignConfig":
-        """Itself: no benchmark says anything."""
+    def with_condition(self, condition: None) -> "ForeignConfig":
+        """Itself: no benchmark has conditions."""
         return self
 
     def check_image_size(self, image_size: tuple[int, int]) -> None:
@@ -90,5 +90,5 @@ def of_the_same_size() -> tuple[dict[str, ForeignConfig], str]:
 
 
 def full_scores(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
-    """Attention as the original had it: the matrix of all scores is made and kept."""
+    """Attention as in the original project: with the matrix of all scores in memory."""
     return torch.softmax(q @ k.transpose(-1, -2) / q.shape[-1] ** 0.5, dim=-1) @ v

@@ -1,20 +1,22 @@
-"""Preparation: minutes of audio a second of one core, beside the original's way."""
+"""Preparation: minutes of audio a second of one core, beside the original project's way."""
 
 import tempfile
 from pathlib import Path
 
 import numpy as np
 import soundfile
-from contenders import original_preparation, vocoder
+from contenders import baseline_preparation, phase_vocoder
 from report import Row
 from speech import RATE, sentences
 from timing import Work, ratio, take_turns
 
-from ddpmlib.audio import find_audio
-from ddpmlib.judge import hear
-from ddpmlib.preparation import AUGMENTATIONS, Preparation, prepare
-from ddpmlib.spectrogram import DEFAULT, audio_to_image, image_to_audio
-from ddpmlib.storage import data_folder
+from ddpmlib.audio.recording import find_audio
+from ddpmlib.data.preparation import AUGMENTATIONS, Preparation, prepare
+from ddpmlib.metrics.speech import score_clips
+from ddpmlib.spectrogram.mel import audio_to_image
+from ddpmlib.spectrogram.params import DEFAULT
+from ddpmlib.storage.paths import data_folder
+from ddpmlib.vocoder.waveform import image_to_audio
 
 SENTENCES, ROUNDS, CLIPS = 24, 5, 4
 GOALS = {False: 5, True: 3}
@@ -35,13 +37,13 @@ def theirs(folder: Path, augment: bool) -> Work:
 
     def work() -> None:
         with tempfile.TemporaryDirectory() as into:
-            original_preparation(folder, Path(into), augment)
+            baseline_preparation(folder, Path(into), augment)
 
     return work
 
 
 def measure() -> list[Row]:
-    """Without and with the original's twenty augmentations."""
+    """Without and with the original project's twenty augmentations."""
     rows = [quality()]
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
@@ -55,30 +57,30 @@ def measure() -> list[Row]:
                     work=f"preparation, {'21 copies' if augment else 'one copy'} of each recording",
                     ours=minutes / mine.median,
                     unit="minutes of audio a second of one core",
-                    beside="the original's way: a loop with librosa",
+                    beside="the original project's way: a loop with librosa",
                     theirs=minutes / other.median,
                     ratio=ratio(other, mine),
                     goal=goal,
-                    note="ours also checks, trims, levels, hashes and keeps a manifest",
+                    note="ours also checks, trims, levels, hashes and writes a manifest",
                 )
             )
     return rows
 
 
 def quality() -> Row:
-    """What is left of the sound of a copy: both kinds through the same grid and back."""
+    """What is left of the sound of a copy: both kinds as mel-spectrograms and back."""
     found = {"ours": [], "theirs": []}
     sounds, corpus = sentences(CLIPS)
     for sound in sounds:
         for change in AUGMENTATIONS.values():
-            copy = audio_to_image(vocoder(sound, **change), DEFAULT)
+            copy = audio_to_image(phase_vocoder(sound, **change), DEFAULT)
             found["theirs"].append(image_to_audio(copy, DEFAULT))
             copy = audio_to_image(sound, DEFAULT, **change)
             found["ours"].append(image_to_audio(copy, DEFAULT))
     ours, theirs = (
-        float(np.mean([heard.dnsmos for heard in hear(f, RATE)])) for f in found.values()
+        float(np.mean([scores.dnsmos for scores in score_clips(f, RATE)])) for f in found.values()
     )
-    label = "quality of the 20 copies, through the grid and back"
+    label = "quality of the 20 copies, as mel-spectrograms and back"
     note = f"{CLIPS} sentences of {corpus}"
     return Row(label, ours, "DNSMOS", "librosa's phase vocoder", theirs, note=note)
 

@@ -1,6 +1,6 @@
 """Quality for time: validation loss and speech after the same minutes of training.
 
-Minutes of a machine that does nothing else: steps are timed in turns first, and each training goes
+Minutes of a machine that runs nothing else: steps are timed in turns first, and each training goes
 by a clock that counts its steps. So they run side by side, and what else runs changes nothing.
 """
 
@@ -16,19 +16,19 @@ from report import Row
 from timing import ONE_THREAD, environment, take_turns
 from training import step
 
-from ddpmlib import training
-from ddpmlib.building import build
-from ddpmlib.config import TrainConfig
-from ddpmlib.dataset import open_splits
-from ddpmlib.ddpm import DDPM
-from ddpmlib.judge import hear
-from ddpmlib.original import RECIPE, OriginalConfig
-from ddpmlib.run import read_metrics
-from ddpmlib.spectrogram import image_to_audio
-from ddpmlib.storage import data_folder
-from ddpmlib.unet import UNetConfig
+from ddpmlib.data.build import build_dataset
+from ddpmlib.data.dataset import open_splits
+from ddpmlib.diffusion.ddpm import DDPM
+from ddpmlib.metrics.speech import score_clips
+from ddpmlib.models.baseline import RECIPE, BaselineConfig
+from ddpmlib.models.unet import UNetConfig
+from ddpmlib.storage.paths import data_folder
+from ddpmlib.training import loop
+from ddpmlib.training.config import TrainConfig
+from ddpmlib.training.run_directory import read_metrics
+from ddpmlib.vocoder.waveform import image_to_audio
 
-MINUTES, ROUNDS, DATASET, SAMPLES, LOOKS = (5, 10, 20), 3, "sample_corpus.npy", 4, 15
+MINUTES, ROUNDS, DATASET, SAMPLES, NUM_STEPS = (5, 10, 20), 3, "sample_corpus.npy", 4, 15
 NEVER = 10**6
 
 
@@ -36,18 +36,18 @@ def measure() -> list[Row]:
     """Each is trained for the first minutes, then on to the next, as a user would raise
     max_minutes.
 
-    All but the original have our recipe: target, schedule, rate, average. The original has its own,
-    with fused attention: without, it would make a step or two in five minutes.
+    All but the baseline have our recipe: prediction type, schedule, rate, average. The baseline has
+    its own, with fused attention: without, it would make a step or two in five minutes.
     """
     others, missing = of_the_same_size()
     contenders = {  # the slowest first, so that no core is left with it at the end
-        "the original's network and recipe": (OriginalConfig(), RECIPE),
+        "the baseline network and recipe": (BaselineConfig(), RECIPE),
         "diffusers, as usual for audio": (Diffusers(), {"batch_size": 4}),
     }
     contenders |= {name: (network, {}) for name, network in others.items()}
     contenders["ours"] = (UNetConfig(), {})
     if not (data_folder() / "spectrograms" / DATASET).exists():
-        build("sample_corpus", DATASET.removesuffix(".npy"))
+        build_dataset("sample_corpus", DATASET.removesuffix(".npy"))
     turns = take_turns(
         {
             name: (step, network, recipe.get("batch_size", TrainConfig.batch_size))
@@ -71,24 +71,26 @@ def trained(name: str, network, recipe: dict, seconds: float) -> list[Row]:
     rows = []
     with (
         tempfile.TemporaryDirectory() as folder,
-        # Asked after a step, before it is counted.
-        mock.patch.object(training._Loop, "elapsed", lambda loop: (loop.state.step + 1) * seconds),
+        # Called after a step, before it is counted.
+        mock.patch.object(loop._Loop, "elapsed", lambda loop: (loop.state.step + 1) * seconds),
     ):
         for minutes in MINUTES:
             limit = {"max_minutes": float(minutes), "epochs": NEVER, "sample_every": NEVER}
             config = TrainConfig(device="cpu", num_samples=0, **limit | recipe)
-            model = training.train(config, data, held_out, folder, network)
-            last, (share, dnsmos) = read_metrics(folder)[-1], judged(model)
-            note = f"validation loss {last['validation_loss']:.3f} ({config.target}), DNSMOS "
+            model = loop.train(config, data, held_out, folder, network)
+            last, (share, dnsmos) = read_metrics(folder)[-1], evaluated(model)
+            note = f"validation loss {last['validation_loss']:.3f} "
+            note += f"({config.prediction_type}), DNSMOS "
             note += f"{dnsmos:.2f}, {last['step']:.0f} steps of {config.batch_size}"
             label = f"{name}, {minutes} minutes"
             rows.append(Row(label, share, "of the frames are speech", note=note))
     return rows
 
 
-def judged(model: DDPM) -> tuple[float, float]:
+def evaluated(model: DDPM) -> tuple[float, float]:
     """Share of frames with speech, and DNSMOS, of a few samples."""
-    pictures = model.sample(SAMPLES, "dpmpp_2m", LOOKS, seed=1)
-    clips = [image_to_audio(picture, model.params) for picture in pictures]
-    heard = hear(clips, model.params.sample_rate)
-    return tuple(float(np.mean([getattr(h, n) for h in heard])) for n in ("speech_share", "dnsmos"))
+    mels = model.sample(SAMPLES, "dpmpp_2m", NUM_STEPS, seed=1)
+    clips = [image_to_audio(mel, model.params) for mel in mels]
+    scores = score_clips(clips, model.params.sample_rate)
+    names = ("speech_share", "dnsmos")
+    return tuple(float(np.mean([getattr(each, name) for each in scores])) for name in names)

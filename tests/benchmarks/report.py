@@ -1,4 +1,4 @@
-"""What the benchmarks found: `results.json`, one part at a time, and `results.md`, the table."""
+"""Results of the benchmarks: `results.json`, one part at a time, and `results.md`, the table."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -24,8 +24,8 @@ class Row:
     note: str = ""
 
 
-def keep(part: str, rows: list[Row]) -> None:
-    """Put the rows of a part in place of its last ones, and draw the table again."""
+def save(part: str, rows: list[Row]) -> None:
+    """Put the rows of a part in place of its last ones, and write the table again."""
     results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     results[part] = machine() | {"rows": [asdict(row) for row in rows]}
     RESULTS.write_text(json.dumps(results, indent=1) + "\n")

@@ -2,10 +2,11 @@
 
 import numpy as np
 
-from ddpmlib.audio import clean, find_audio, load_audio
-from ddpmlib.recordings import load_recordings, windows
-from ddpmlib.spectrogram import DEFAULT
-from ddpmlib.storage import data_folder
+from ddpmlib.audio.cleaning import clean
+from ddpmlib.audio.recording import find_audio, load_audio
+from ddpmlib.data.recordings import load_recordings, windows
+from ddpmlib.spectrogram.params import DEFAULT
+from ddpmlib.storage.paths import data_folder
 
 RECORDED, SYNTHETIC = "asterisk-en", "sample_corpus"
 RATE = DEFAULT.sample_rate
@@ -13,8 +14,8 @@ SECONDS = (DEFAULT.n_frames - 1) * DEFAULT.hop_length / RATE
 
 
 def sentences(count: int) -> tuple[list[np.ndarray], str]:
-    """Sounds that fill a picture, and the name of their corpus. Recorded ones are held out: the
-    learned inversion never heard them."""
+    """Sounds that fill a mel-spectrogram, and the name of their corpus. Recorded ones are held out:
+    mel-to-linear was not trained on them."""
     try:
         _, held_out, _ = load_recordings([f"{RECORDED}.npy"])
     except FileNotFoundError:

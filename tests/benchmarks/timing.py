@@ -57,7 +57,7 @@ def take_turns(
                 try:
                     seconds, before, turns[name].gigabytes = pool.submit(_turn).result()
                 except BrokenProcessPool:
-                    raise SystemExit(f"{name} died, as said above or of want of memory") from None
+                    raise SystemExit(f"{name} died: see above, or it ran out of memory") from None
                 turns[name].idle = turns[name].idle or before
                 if turn >= warm_up:
                     turns[name].seconds.append(seconds)
@@ -111,7 +111,7 @@ def _make(function: Callable[..., Work], *arguments) -> None:
 
 
 def _turn() -> tuple[float, float, float]:
-    from ddpmlib.cost import peak_gigabytes
+    from ddpmlib.models.profile import peak_gigabytes
 
     before, start = peak_gigabytes(), time.perf_counter()
     _WORK[0]()

@@ -1,8 +1,7 @@
-"""Training: time and memory of a picture beside other networks, and the limit of the machine."""
+"""Training: time and memory of a mel-spectrogram beside other networks; the machine's limit."""
 
 import tempfile
 import time
-from dataclasses import replace
 from pathlib import Path
 from unittest import mock
 
@@ -12,23 +11,21 @@ from networks import Diffusers, full_scores, of_the_same_size
 from report import Row
 from timing import Turns, Work, ratio, take_turns
 
-from ddpmlib import training
-from ddpmlib.config import TrainConfig
-from ddpmlib.cost import gflop, training_step
-from ddpmlib.dataset import SpectrogramSet
-from ddpmlib.ddpm import DDPM
-from ddpmlib.devices import autocast
-from ddpmlib.original import OriginalConfig
-from ddpmlib.spectrogram import DEFAULT
-from ddpmlib.state import TrainState
-from ddpmlib.unet import UNetConfig
+from ddpmlib.data.dataset import SpectrogramSet
+from ddpmlib.models.baseline import BaselineConfig
+from ddpmlib.models.devices import autocast
+from ddpmlib.models.profile import gflop, training_step
+from ddpmlib.models.unet import UNetConfig
+from ddpmlib.spectrogram.params import DEFAULT
+from ddpmlib.training import loop
+from ddpmlib.training.config import TrainConfig
 
 ROUNDS = 5
 BATCHES = (1, 5, 16, 64)
-PICTURES = 320  # of the training whose wait for data is measured
-REFERENCE = 16  # our batch, beside which the large networks train one picture
-LARGE = {"original": "the original's network", "usual": "diffusers, as usual for audio"}
-GOALS = {"original": 600, "usual": 70, "same size": 5}
+MELS = 320  # of the training whose wait for data is measured
+REFERENCE = 16  # our batch, beside which the large networks train with one
+LARGE = {"baseline": "the baseline network", "usual": "diffusers, as usual for audio"}
+GOALS = {"baseline": 600, "usual": 70, "same size": 5}
 SIZE, CHANNELS = 2048, 64  # of the matrices, and of the convolution
 GPUS, LINKS = 8, {"NVLink, 300 GB/s": 300e9, "network, 100 Gbit/s": 12.5e9}  # bytes a second
 
@@ -36,14 +33,12 @@ GPUS, LINKS = 8, {"NVLink, 300 GB/s": 300e9, "network, 100 Gbit/s": 12.5e9}  # b
 def step(
     config, batch_size: int, full_attention: bool = False, image_size: tuple = DEFAULT.image_size
 ) -> Work:
-    """A training step, in the precision that is the faster here; the original's in its own."""
+    """A training step, in the precision that is the faster here; the baseline in its own."""
     if full_attention:
         torch.nn.functional.scaled_dot_product_attention = full_scores
     network = config.build().to(memory_format=torch.channels_last)
     precision = "float32" if full_attention else "auto"
-    params = replace(DEFAULT, n_mels=image_size[0], n_frames=image_size[1])
-    model = DDPM(network, params, precision=precision)
-    return training_step(TrainState(model, TrainConfig()), batch_size)
+    return training_step(network, image_size, batch_size, precision)
 
 
 def matrix_product(times: int) -> Work:
@@ -85,12 +80,12 @@ def measure() -> list[Row]:
 
 
 def beside_large_networks() -> list[Row]:
-    """One of their pictures, beside one of ours alone and in a step of REFERENCE; the limit."""
+    """They with one mel-spectrogram, ours with one and with REFERENCE of them; the limit."""
     operations = 3 * gflop(UNetConfig().build(), DEFAULT.image_size) * 1e9 * REFERENCE
     times = {name: round(operations / each) for name, (_, each) in LIMITS.items()}
     turns = take_turns(
         {f"ours, batch {size}": (step, UNetConfig(), size) for size in (REFERENCE, 1)}
-        | {"original": (step, OriginalConfig(), 1, True), "usual": (step, Diffusers(), 1)}
+        | {"baseline": (step, BaselineConfig(), 1, True), "usual": (step, Diffusers(), 1)}
         | {name: (work, times[name]) for name, (work, _) in LIMITS.items()},
         ROUNDS,
     )
@@ -128,11 +123,11 @@ def beside_the_same_size() -> list[Row]:
 def row(
     size: int, ours: Turns, name: str, theirs: Turns, their_size: int, share: float, goal
 ) -> Row:
-    """Pictures a second and memory of both."""
+    """Mel-spectrograms a second and memory of both."""
     return Row(
         work=f"training in steps of {size}",
         ours=size / ours.median,
-        unit=f"pictures a second, {ours.gigabytes:.2f} GB",
+        unit=f"mel-spectrograms a second, {ours.gigabytes:.2f} GB",
         beside=f"{name}, {theirs.gigabytes:.2f} GB",
         theirs=their_size / theirs.median,
         ratio=share,
@@ -141,12 +136,12 @@ def row(
 
 
 def waiting() -> Row:
-    """Share of the steps of a real training that its loop waits for pictures.
+    """Share of the time of a real training in which its loop waits for data.
 
     They lie in the memory of the system, as those of a corpus that fits do after an epoch.
     """
-    waits, steps, loop = [], [], training._Loop
-    batches, step = loop.batches, loop.step
+    waits, steps, inner = [], [], loop._Loop
+    batches, step = inner.batches, inner.step
 
     def timed_batches(self):
         start = time.perf_counter()
@@ -162,19 +157,19 @@ def waiting() -> Row:
         return loss
 
     with (
-        mock.patch.object(loop, "batches", timed_batches),
-        mock.patch.object(loop, "step", timed_step),
+        mock.patch.object(inner, "batches", timed_batches),
+        mock.patch.object(inner, "step", timed_step),
         tempfile.TemporaryDirectory() as folder,
     ):
-        data = random_pictures(Path(folder) / "random.npy", PICTURES)
+        data = random_mels(Path(folder) / "random.npy", MELS)
         config = TrainConfig(epochs=2, batch_size=REFERENCE, num_samples=0, device="cpu")
-        training.train(config, data, data, Path(folder) / "run")
+        loop.train(config, data, data, Path(folder) / "run")
     share = sum(waits) / (sum(waits) + sum(steps))
     return Row("share of training steps that waits for data", share, note="goal: below 0.05")
 
 
-def random_pictures(path: Path, count: int) -> SpectrogramSet:
-    """Noise in the format of the original, which needs no description."""
+def random_mels(path: Path, count: int) -> SpectrogramSet:
+    """Noise in the format of the original project, which needs no description."""
     values = np.random.default_rng(0).random((count, 1, *DEFAULT.image_size), np.float32)
     np.save(path, values.astype(np.float16))
     return SpectrogramSet(path, None, DEFAULT)

@@ -1,0 +1,173 @@
+"""The run directory: what is in it, what is refused, and what survives trouble."""
+
+import csv
+import json
+import resource
+import signal
+import threading
+
+import pytest
+import torch
+from tiny import EPOCHS, NETWORK, PARAMS, STEPS, Child, checkpoint, fit, tiny_config
+
+from ddpmlib.diffusion.ddpm import DDPM, WEIGHTS
+from ddpmlib.training import checkpoint as checkpoints
+from ddpmlib.training import run_directory, step_schedule
+from ddpmlib.training.run_directory import read_metrics
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A folder with data and a finished run; tests leave it as it is."""
+    folder = tmp_path_factory.mktemp("finished")
+    fit(folder)
+    return folder
+
+
+def files(folder) -> dict:
+    return {f.name: f.read_bytes() for f in folder.rglob("*") if f.is_file()}
+
+
+def test_metrics_have_one_row_an_epoch(finished):
+    with (finished / "run/metrics.csv").open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert tuple(rows[0]) == run_directory.COLUMNS
+    assert [(row["epoch"], row["step"]) for row in rows] == [("1", "4"), ("2", "8"), ("3", "12")]
+    assert all(float(row[name]) > 0 for row in rows for name in run_directory.COLUMNS)
+
+
+def test_a_run_begun_anew_forgets_the_metrics_of_the_old_one(tmp_path):
+    fit(tmp_path, num_samples=0)
+    (tmp_path / "run" / checkpoints.CHECKPOINT).unlink()
+    fit(tmp_path, num_samples=0, epochs=1)
+    assert [row["epoch"] for row in read_metrics(tmp_path / "run")] == [1]
+
+
+def test_each_epoch_leaves_num_samples_of_png_and_wav(finished):
+    """18 mel-spectrograms in batches of 4: the size of the last batch plays no part."""
+    expected = {
+        f"epoch_{epoch:04d}_{i}{end}"
+        for epoch in (1, 2, 3)
+        for i in (0, 1)
+        for end in (".png", ".wav")
+    }
+    assert {f.name for f in (finished / "run/samples").iterdir()} == expected
+    assert all(f.stat().st_size > 50 for f in (finished / "run/samples").iterdir())
+
+
+def test_samples_of_every_epoch_come_from_the_same_noise(tmp_path):
+    fit(tmp_path, learning_rate=1e-12, num_samples=3)
+    mels = [
+        [(tmp_path / f"run/samples/epoch_{e:04d}_{i}.png").read_bytes() for i in range(3)]
+        for e in (1, 3)
+    ]
+    assert mels[0] == mels[1]
+    assert len(set(mels[0])) == 3
+
+
+def test_sample_every_skips_epochs_but_not_the_last(tmp_path):
+    fit(tmp_path, sample_every=2, num_samples=1)
+    names = {f.stem for f in (tmp_path / "run/samples").iterdir()}
+    assert names == {"epoch_0002_0", "epoch_0003_0"}
+
+
+def test_config_json_describes_the_run(finished):
+    facts = json.loads((finished / "run/config.json").read_text())
+    assert facts["params"] == PARAMS.to_dict()
+    assert facts["unet"]["width"] == NETWORK.width
+    assert (facts["epochs"], facts["torch"]) == (EPOCHS, torch.__version__)
+
+
+def test_tensorboard_gets_the_metrics_where_it_is_installed(finished):
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = [f for f in (finished / "run").rglob("events.out.tfevents*")]
+    assert len(events) == 1
+    log = EventAccumulator(str(events[0])).Reload()
+    assert [event.step for event in log.Scalars("train_loss")] == [4, 8, 12]
+    assert "validation_loss" in log.Tags()["scalars"]
+
+
+def test_the_checkpoint_holds_the_learning_rate_of_the_last_step(finished):
+    last = EPOCHS * STEPS - 1  # counted from 0
+    rate = step_schedule.learning_rate(tiny_config(), last, last / (last + 1))
+    group = checkpoint(finished / "run")["optimizer"]["param_groups"][0]
+    assert group["lr"] == pytest.approx(rate)
+
+
+def test_a_used_folder_is_refused_without_resume(finished):
+    before = files(finished)
+    with pytest.raises(
+        FileExistsError, match=r"run holds a run; set resume .* or give another name"
+    ):
+        fit(finished, resume=False)
+    assert before == files(finished)
+    assert checkpoint(finished / "run")["counters"]["step"] == EPOCHS * STEPS
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError, match=f"cannot write {tmp_path}/file/run: "):
+        fit(tmp_path, run="file/run")
+
+
+@pytest.mark.parametrize("file", [WEIGHTS, checkpoints.CHECKPOINT])
+def test_a_full_disk_leaves_the_earlier_checkpoint_and_nothing_half_written(file, tmp_path):
+    fit(tmp_path, epochs=1)
+    size = (tmp_path / "run" / file).stat().st_size
+    before = (tmp_path / "run" / checkpoints.CHECKPOINT).read_bytes()
+
+    def fill(progress):
+        if progress.step == 6:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (size - 4096, size - 4096))
+
+    child = Child(lambda: fit(tmp_path, epochs=2, callback=fill, checkpoint_minutes=1e9))
+    _, trouble = child.communicate(timeout=60)
+    assert f"OSError: [Errno 27] cannot write {tmp_path}/run/{file}: File too large" in trouble
+    assert before == (tmp_path / "run" / checkpoints.CHECKPOINT).read_bytes()
+    assert not list((tmp_path / "run").glob(".*"))
+    DDPM.load(tmp_path / "run")
+    fit(tmp_path, epochs=2)
+    assert [row["epoch"] for row in read_metrics(tmp_path / "run")] == [1, 2]
+
+
+def test_what_a_killed_process_was_writing_is_cleared(tmp_path):
+    (tmp_path / "run").mkdir()
+    left_over = [tmp_path / "run" / f".{name}.a1b2" for name in (checkpoints.CHECKPOINT, WEIGHTS)]
+    for path in left_over:
+        path.write_bytes(b"half")
+    fit(tmp_path, epochs=1, num_samples=0)
+    assert not any(path.exists() for path in left_over)
+
+
+def test_a_second_ctrl_c_interrupts_at_once(monkeypatch):
+    """Within a second it is the same one, passed on by a launcher of processes; so is SIGTERM."""
+    now = 0.0
+    monkeypatch.setattr(run_directory.time, "monotonic", lambda: now)
+    handler = signal.getsignal(signal.SIGINT)
+    with run_directory.deferred_interrupt() as pressed:
+        assert not pressed
+        signal.raise_signal(signal.SIGINT)
+        assert pressed
+        signal.raise_signal(signal.SIGINT)
+        now = 1.5
+        signal.raise_signal(signal.SIGTERM)
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is handler
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
+def test_sigterm_waits_for_the_end_of_a_step_and_saves(tmp_path):
+    with pytest.raises(KeyboardInterrupt, match="after step 6; checkpoint is saved"):
+        fit(tmp_path, callback=lambda p: p.step == 6 and signal.raise_signal(signal.SIGTERM))
+    assert torch.load(tmp_path / "run" / checkpoints.CHECKPOINT)["counters"]["step"] == 6
+
+
+def test_outside_the_main_thread_signals_are_left_alone(tmp_path):
+    outcome = []
+    thread = threading.Thread(target=lambda: outcome.append(fit(tmp_path, epochs=1, num_samples=0)))
+    thread.start()
+    thread.join(60)
+    assert isinstance(outcome[0], DDPM)
