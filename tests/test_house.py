@@ -8,9 +8,9 @@ import pytest
 from workspace import ROOT
 
 # From the ground up: a file imports from its own wing and from wings to the left only.
-WINGS = "storage audio spectrogram vocoder models data diffusion metrics training interface"
+WINGS = "storage audio spectrogram vocoder text models data diffusion metrics training interface"
 WINGS = (*WINGS.split(), "experiments")
-MOST_FILES, MOST_LINES = 9, 260  # of a wing, with its __init__.py; of a file
+MOST_FILES, MOST_LINES = 10, 260  # of a wing, with its __init__.py; of a file
 LIBRARY = ROOT / "ddpmlib"
 FILES = sorted(LIBRARY.rglob("*.py"))
 
@@ -82,7 +82,7 @@ def test_all_modules_lie_in_wings():
     folders = {path.name for path in LIBRARY.iterdir() if path.is_dir()} - {"__pycache__"}
     assert folders == set(WINGS)
     top = {path.name for path in LIBRARY.glob("*.py")}
-    assert top == {"__init__.py", "__main__.py"}, "a module lies outside of the wings"
+    assert top == {"__init__.py", "__main__.py", "commands.py"}, "a module lies outside of the wings"
 
 
 @pytest.mark.parametrize("wing", WINGS)

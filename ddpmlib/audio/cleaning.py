@@ -24,13 +24,19 @@ def clean(samples: np.ndarray, sample_rate: int) -> np.ndarray:
     Returns:
         (m,) float32 with m <= n; peaks may pass 1, the codec clips them.
     """
+    start, end = span(samples, sample_rate)
+    return level(samples[start:end], sample_rate)
+
+
+def span(samples: np.ndarray, sample_rate: int) -> tuple[int, int]:
+    """First sample of what `clean` leaves, and the one behind its last."""
     import librosa
 
     _, (start, end) = librosa.effects.trim(
         samples, top_db=TRIM_DB, frame_length=512, hop_length=128
     )
     margin = int(MARGIN * sample_rate)
-    return level(samples[max(0, start - margin) : end + margin], sample_rate)
+    return max(0, start - margin), min(end + margin, len(samples))
 
 
 def level(samples: np.ndarray, sample_rate: int) -> np.ndarray:

@@ -1,23 +1,39 @@
 """Folder of recordings -> one `.npy` of mel-spectrograms, parameters and conditions beside it."""
 
 import json
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 
-from ddpmlib.audio.metadata import RecordingMetadata, read_metadata
+from ddpmlib.audio.metadata import TEXT, RecordingMetadata, read_metadata
 from ddpmlib.audio.recording import find_audio
-from ddpmlib.data.conditions import Embedding, condition_arrays, condition_path
+from ddpmlib.data.conditions import (
+    PHONE_CONDITION,
+    Embedding,
+    condition_arrays,
+    condition_path,
+    phone_array,
+)
 from ddpmlib.data.dataset import open_mels
-from ddpmlib.data.manifest import MELS, UTF8, Entry, summary
+from ddpmlib.data.manifest import MELS, Entry, summary
 from ddpmlib.data.preparation import Preparation, prepare
 from ddpmlib.data.segments import join, joined_mels, recordings_in_segments
 from ddpmlib.spectrogram.params import SpectrogramParams
 from ddpmlib.storage.atomic import atomic_write, write_array
+from ddpmlib.storage.json_lines import UTF8
 from ddpmlib.storage.parameters import accepting_old_names
 from ddpmlib.storage.paths import data_folder, fetch
+from ddpmlib.text.corpus import (
+    Aligned,
+    Aligner,
+    align_recordings,
+    alignment_summary,
+    alignments_path,
+    write_alignments,
+)
 
 PRINTED = 10  # wrong rows of the metadata
 
@@ -30,6 +46,7 @@ def build_dataset(
     workers: int = -1,
     metadata: str | Path = "",
     embed: Embedding | None = None,
+    aligner: Aligner | None = None,
 ) -> Path:
     """Folder of recordings -> `data/spectrograms/NAME.npy` and `NAME.json`; prints a summary.
 
@@ -40,6 +57,8 @@ def build_dataset(
         metadata: of the recordings, see `metadata.read_metadata`; each of its columns becomes a
             condition, `NAME.COLUMN.npy`.
         embed: texts -> their vectors; then there is a condition "vectors" too.
+        aligner: aligns the texts, or reads the TextGrids beside the recordings; then there is a
+            condition "phones" too, and NAME.alignments.json.
 
     Raises:
         ValueError: a name with a folder or a point in it, no usable recording, or wrong metadata.
@@ -67,7 +86,12 @@ def build_dataset(
         print(f"{metadata}, {problem}")
     if (more := len(known.problems) - PRINTED) > 0:
         print(f"... and {more} more wrong rows, all named in {name}.json")
-    return combine(entries, arrays, preparation, folder, known, embed)
+    aligned = None
+    if aligner:
+        texts = {e.file: (e.sha256, known.value(e.file, TEXT) or "") for e in entries if e.output}
+        aligned = align_recordings(root, arrays, texts, preparation.params, aligner, workers)
+        print(alignment_summary(aligned))
+    return combine(entries, arrays, preparation, folder, known, embed, aligned)
 
 
 def combine(
@@ -77,6 +101,7 @@ def combine(
     folder: str | Path = "",
     metadata: RecordingMetadata | None = None,
     embed: Embedding | None = None,
+    aligned: Mapping[str, Aligned] | None = None,
 ) -> Path:
     """Bring the arrays of `prepare` into one file `arrays.npy`, described by `arrays.json`.
 
@@ -97,6 +122,9 @@ def combine(
     shape = (firsts[-1], 1, *params.image_size)
     segments = recordings_in_segments(used, *how, metadata.labels)
     conditions = condition_arrays(metadata, [[e.file for e in s] for s in segments], embed)
+    if aligned is not None:
+        known = phone_array(used, aligned, preparation, metadata.labels)
+        conditions |= {PHONE_CONDITION: known}
     spans = [
         {"file": e.file, "sha256": e.sha256, "split": e.split, "first": first, MELS: e.mels}
         for e, first in zip(used, firsts[:-1], strict=True)
@@ -120,6 +148,9 @@ def combine(
         for column, (_, rows) in conditions.items():
             new_rows = files.enter_context(atomic_write(condition_path(npy, column)))
             write_array(new_rows, rows.shape, [rows], rows.dtype)
+        if aligned is not None:
+            new = files.enter_context(atomic_write(alignments_path(npy)))
+            write_alignments(new, aligned)
         new_npy = files.enter_context(atomic_write(npy))
         mels = (_open_array(entry, arrays, params) for entry in used)
         if preparation.join:

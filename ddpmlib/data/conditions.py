@@ -1,24 +1,31 @@
 """Condition arrays of a data set: metadata of recordings as a row for each mel-spectrogram."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from zipfile import BadZipFile
 
 import numpy as np
 
 from ddpmlib.audio.metadata import TEXT, RecordingMetadata
+from ddpmlib.data.manifest import Entry
+from ddpmlib.data.preparation import Preparation, changes
+from ddpmlib.data.segments import Labels, joined_mels, segment, unlabelled
 from ddpmlib.models.condition import (
     ClassCondition,
     ConditionSpec,
     EmbeddingCondition,
+    PhoneCondition,
     TextCondition,
-    check_conditions,
     condition_spec,
-    encode_conditions,
 )
+from ddpmlib.models.condition_rows import check_conditions, encode_conditions
+from ddpmlib.spectrogram.mel import frame_starts
 from ddpmlib.storage.paths import fetch_beside
+from ddpmlib.text.corpus import Aligned
+from ddpmlib.text.frames import AFTER_THE_END, FEATURES, phone_frames
+from ddpmlib.text.pronunciation import PHONES, SILENCE
 
-VECTORS = "vectors"
+PHONE_CONDITION, VECTORS = "phones", "vectors"
 # Texts -> a vector for each (dim,), or a sequence of them (tokens, dim).
 Embedding = Callable[[list[str]], Sequence[np.ndarray]]
 SpecAndRows = tuple[ConditionSpec, np.ndarray]
@@ -50,6 +57,59 @@ def condition_arrays(
     if embed:
         arrays[VECTORS] = _embedded(_values(metadata, recordings, TEXT), embed)
     return arrays
+
+
+def phone_array(
+    entries: Sequence[Entry],
+    aligned: Mapping[str, Aligned],
+    preparation: Preparation,
+    labels: Labels = unlabelled,
+) -> SpecAndRows:
+    """A phone for each frame, cut, joined and changed in speed as the mel-spectrograms are.
+
+    Recordings without an alignment have unknown phones.
+
+    Args:
+        entries: as `join` ordered them, all with arrays.
+
+    Raises:
+        ValueError: no recording is aligned.
+    """
+    found = [one.alignment for one in aligned.values() if one.alignment]
+    if not found:
+        reasons = "; ".join(f"{one.file}: {one.reason}" for one in list(aligned.values())[:3])
+        raise ValueError(f"none of {len(aligned)} recordings could be aligned ({reasons})")
+    names = {phone.name for alignment in found for phone in alignment.phones}
+    english = names <= {SILENCE, *PHONES}
+    names = (SILENCE, *PHONES) if english else (SILENCE, *sorted(names - {SILENCE}))
+    params, overlap = preparation.params, preparation.overlap
+    rows = [_phone_frames(entry, aligned.get(entry.file), names, preparation) for entry in entries]
+    if preparation.join:
+        rows = [np.concatenate(each).T[None, None] for each in rows]
+        how = (params.n_frames, overlap, labels, AFTER_THE_END)
+        segments = list(joined_mels(entries, rows, *how))
+    else:
+        segments = [
+            segment(one.T, params.n_frames, overlap, AFTER_THE_END) for each in rows for one in each
+        ]
+    array = np.concatenate(segments)[:, 0].transpose(0, 2, 1).astype(np.float32)
+    return PhoneCondition(names, params.n_mels, params.n_frames), array
+
+
+def _phone_frames(
+    entry: Entry, one: Aligned | None, names: Sequence[str], preparation: Preparation
+) -> list[np.ndarray]:
+    """(frames, FEATURES) of a recording, and of each of its augmented copies."""
+    params, known = preparation.params, one is not None and one.alignment is not None
+    speeds = [change.get("speed", 1.0) for change in changes(preparation, entry.split)]
+    if not known:
+        frames = [entry.frames] if entry.frames else [params.n_frames] * entry.mels
+        return [np.full((count, FEATURES), np.nan, np.float32) for count in frames]
+    counts = [len(frame_starts(one.samples, params, speed)) for speed in speeds]
+    return [
+        phone_frames(one.alignment.phones, names, count, params, speed)
+        for count, speed in zip(counts, speeds, strict=True)
+    ]
 
 
 def condition_path(npy: str | Path, column: str) -> Path:

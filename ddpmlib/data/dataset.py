@@ -14,6 +14,8 @@ from ddpmlib.data.manifest import MELS, SPLITS
 from ddpmlib.spectrogram.params import SpectrogramParams
 from ddpmlib.storage.google_cloud import is_bucket
 from ddpmlib.storage.paths import bucket_path, fetch, fetch_beside
+from ddpmlib.text.alignment import Alignment
+from ddpmlib.text.corpus import read_alignments
 
 
 class SpectrogramSet(torch.utils.data.Dataset):
@@ -41,7 +43,7 @@ class SpectrogramSet(torch.utils.data.Dataset):
     ):
         if split not in (*SPLITS, None):
             raise ValueError(f"split is {split!r}; needed: train, validation or None")
-        self.path = fetch(path)
+        self.path, self.split = fetch(path), split
         self.mels = open_mels(self.path)
         sidecar = fetch_beside(path, ".json")
         self.has_description = sidecar is not None
@@ -89,6 +91,12 @@ class SpectrogramSet(torch.utils.data.Dataset):
     def source(self, index: int) -> str:
         """File name of the recording that a mel-spectrogram was cut from."""
         return self.files[bisect.bisect(self.firsts, self.rows[index]) - 1]["file"]
+
+    def alignments(self) -> list[Alignment]:
+        """Those of its recordings that have one, see `text.corpus`."""
+        found = read_alignments(self.path)
+        files = {file["file"] for file in self.files if self.split in (file["split"], None)}
+        return [alignment for file, alignment in found.items() if file in files]
 
     @property
     def fingerprint(self) -> str:

@@ -1,19 +1,17 @@
 """What became of each recording: the manifest of a prepared folder, one line of JSON each."""
 
 import contextlib
-import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from ddpmlib.spectrogram.params import SpectrogramParams
-from ddpmlib.storage.atomic import atomic_write, naming_the_path
+from ddpmlib.storage import json_lines
+from ddpmlib.storage.json_lines import UTF8, read_lines, write_lines
 
 MANIFEST = "manifest.jsonl"
 MELS = "pictures"  # key of a number of mel-spectrograms, in the files' format
 SPLITS = ("train", "validation")
-# Names that are not UTF-8 are lone surrogates in Python; written as \udcff they are good JSON.
-UTF8 = {"encoding": "utf-8", "errors": "backslashreplace"}
 
 
 @dataclass(frozen=True)
@@ -42,21 +40,16 @@ class Entry:
 
 def read_manifest(into: str | Path) -> list[Entry]:
     """Entries written so far; a line cut short by a crash is left out, its recording redone."""
-    path = Path(into) / MANIFEST
     entries = []
-    # A cut may go through a character; splitlines would also cut at odd characters in names.
-    text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
-    for line in text.split("\n"):
-        with contextlib.suppress(ValueError, TypeError):
-            values = dict(json.loads(line))
+    for values in read_lines(Path(into) / MANIFEST):
+        with contextlib.suppress(TypeError):
             entries.append(Entry(mels=values.pop(MELS, 0), **values))
     return entries
 
 
 def write_manifest(into: Path, entries: Sequence[Entry]) -> None:
     """Replace the manifest by these entries; it appears whole or not at all."""
-    with atomic_write(into / MANIFEST) as temporary:
-        temporary.write_text("".join(_line(entry) for entry in entries), **UTF8)
+    write_lines(into / MANIFEST, map(_values, entries))
 
 
 def summary(entries: list[Entry], params: SpectrogramParams) -> str:
@@ -81,18 +74,9 @@ def summary(entries: list[Entry], params: SpectrogramParams) -> str:
 @contextlib.contextmanager
 def appender(into: Path) -> Iterator[Callable[[Entry], None]]:
     """Open the manifest to add entries, each on disk as soon as it is added."""
-    path = into / MANIFEST
-    with naming_the_path(path), path.open("a", **UTF8) as stream:
-
-        def append(entry: Entry) -> None:
-            with naming_the_path(path):
-                stream.write(_line(entry))
-                stream.flush()
-
-        stream.write("\n")  # ends a line that a crash may have cut short
-        yield append
+    with json_lines.appender(into / MANIFEST) as append:
+        yield lambda entry: append(_values(entry))
 
 
-def _line(entry: Entry) -> str:
-    values = {MELS if name == "mels" else name: value for name, value in asdict(entry).items()}
-    return json.dumps(values, ensure_ascii=False) + "\n"
+def _values(entry: Entry) -> dict:
+    return {MELS if name == "mels" else name: value for name, value in asdict(entry).items()}

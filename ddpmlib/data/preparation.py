@@ -103,8 +103,8 @@ def _prepare_one(root: Path, into: Path, entry: Entry, preparation: Preparation)
     try:
         recording = load_audio(root / entry.file, params.sample_rate)
         sound = clean(recording.samples, params.sample_rate)
-        changes = [{}, *_augmentations(preparation, entry.split)]
-        mels = [audio_to_image(sound, params, **change) for change in changes]
+        changed = changes(preparation, entry.split)
+        mels = [audio_to_image(sound, params, **change) for change in changed]
     except Exception as error:  # whatever is wrong with one file, the batch goes on
         expected = isinstance(error, AudioError)
         reason = str(error) if expected else f"{type(error).__name__}: {error}"
@@ -133,15 +133,16 @@ def _output_name(entry: Entry) -> str:
     return f"{stem}-{hashlib.sha256(shaped_by).hexdigest()[:16]}.npy"
 
 
-def _augmentations(preparation: Preparation, split: str) -> list[dict]:
-    return list(AUGMENTATIONS.values()) if preparation.augment and split == "train" else []
+def changes(preparation: Preparation, split: str) -> list[dict]:
+    """Of speed and pitch: none first, then those of augmented copies."""
+    return [{}, *(AUGMENTATIONS.values() if preparation.augment and split == "train" else [])]
 
 
 def _fingerprint(preparation: Preparation, split: str) -> str:
     """Of all that shapes an array; earlier manifests hold it."""
     shaping = preparation.params.to_dict() | {
         "cut": "joined" if preparation.join else preparation.overlap,
-        "augment": _augmentations(preparation, split),
+        "augment": changes(preparation, split)[1:],
         "audio": [MARGIN, FADE, TRIM_DB, LEVEL_DB, SILENT_DB],
         "reference": REFERENCE_DB,
     }

@@ -16,12 +16,15 @@ def unlabelled(file: str) -> tuple:
     return ()
 
 
-def segment(mel: np.ndarray, n_frames: int, overlap: float) -> np.ndarray:
+SILENCE = -1.0  # lowest value of a mel-spectrogram
+
+
+def segment(mel: np.ndarray, n_frames: int, overlap: float, padding: float = SILENCE) -> np.ndarray:
     """Cut (n_mels, frames) into (n, 1, n_mels, n_frames) float16, at `window_starts`.
 
-    A short mel-spectrogram is padded with silence at its end.
+    A short mel-spectrogram is padded at its end.
     """
-    mel = _pad(mel, n_frames).astype(np.float16)
+    mel = _pad(mel, n_frames, padding).astype(np.float16)
     starts = window_starts(mel.shape[1], n_frames, overlap)
     return np.stack([mel[None, :, start : start + n_frames] for start in starts])
 
@@ -85,6 +88,7 @@ def joined_mels(
     n_frames: int,
     overlap: float,
     labels: Labels = unlabelled,
+    padding: float = SILENCE,
 ) -> Iterator[np.ndarray]:
     """Cut the segments that `join` counted, (1, 1, n_mels, n_frames) each.
 
@@ -102,7 +106,7 @@ def joined_mels(
             while held.shape[-1] < n_frames and left:
                 mel = next(mels)
                 held, left = np.concatenate([held, mel], axis=-1), left - mel.shape[-1]
-            yield _pad(held, n_frames)[..., :n_frames]
+            yield _pad(held, n_frames, padding)[..., :n_frames]
 
 
 def _covered(sequence: Sequence[Entry], n_frames: int, overlap: float) -> list[range]:
@@ -114,7 +118,7 @@ def _covered(sequence: Sequence[Entry], n_frames: int, overlap: float) -> list[r
     return [range(a, b + 1) for a, b in zip(first.tolist(), last.tolist(), strict=True)]
 
 
-def _pad(mel: np.ndarray, n_frames: int) -> np.ndarray:
-    """At least n_frames wide: silence follows."""
+def _pad(mel: np.ndarray, n_frames: int, padding: float) -> np.ndarray:
+    """At least n_frames wide."""
     missing = max(0, n_frames - mel.shape[-1])
-    return np.pad(mel, [(0, 0)] * (mel.ndim - 1) + [(0, missing)], constant_values=-1)
+    return np.pad(mel, [(0, 0)] * (mel.ndim - 1) + [(0, missing)], constant_values=padding)

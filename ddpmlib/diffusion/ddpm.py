@@ -1,7 +1,7 @@
 """The trained model: network, schedule, prediction type and spectrogram parameters together."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +12,11 @@ from ddpmlib.diffusion.editing import Edit
 from ddpmlib.diffusion.guidance import guided
 from ddpmlib.diffusion.samplers import SAMPLERS, Callback, run_sampler
 from ddpmlib.diffusion.schedules import noise_schedule, sampling_timesteps
+from ddpmlib.diffusion.speech import SPEECH_GUIDANCE, Speech, say
 from ddpmlib.diffusion.windows import over_windows
 from ddpmlib.models.baseline import BaselineConfig
-from ddpmlib.models.condition import ConditionSpec, encode_conditions
+from ddpmlib.models.condition import ConditionSpec, PhoneCondition
+from ddpmlib.models.condition_rows import drop_conditions, encode_conditions
 from ddpmlib.models.devices import autocast, pick_device
 from ddpmlib.models.unet import UNet, UNetConfig
 from ddpmlib.spectrogram.params import DEFAULT, SpectrogramParams
@@ -48,6 +50,11 @@ class DDPM:
                 theirs, ours = getattr(self.guiding_model, name), getattr(self, name)
                 if theirs != ours:
                     raise ValueError(f"{name} of the guiding model is {theirs}; needed: {ours}")
+
+    @property
+    def has_phones(self) -> bool:
+        """Whether it is conditioned on a phone for each frame."""
+        return isinstance(self.condition_spec, PhoneCondition)
 
     @property
     def condition_spec(self) -> ConditionSpec | None:
@@ -85,7 +92,7 @@ class DDPM:
             guidance_scale: see `guided`.
             noise: initial noise, instead of `noise(count, seed, seconds)`.
             condition: a label, a text or a vector for all; or one for each sample, in a list or as
-                `SpectrogramSet.conditions` has them. See `condition.encode_conditions`.
+                `SpectrogramSet.conditions` has them; phones say how long the sample is.
             edit: a mel-spectrogram to begin from.
             options: passed to the sampler, such as eta for "ddim".
 
@@ -101,21 +108,22 @@ class DDPM:
         if count < 1:
             raise ValueError(f"count is {count}; needed: at least 1")
         generator = torch.Generator().manual_seed(seed)
-        drawn = self._draw(count, seconds, generator)
+        conditions = self._encode(condition, count, guidance_scale)
+        frames = self.params.frames_in(self.params.seconds if seconds is None else seconds)
+        width = max(frames, self.params.n_frames)
+        if self.has_phones and conditions is not None:
+            frames = width = conditions.shape[1]
+        drawn = self._draw(count, width, generator)
         noise = drawn if noise is None else noise
         if noise.shape != drawn.shape:
             raise ValueError(f"noise is {tuple(noise.shape)}; needed: {tuple(drawn.shape)}")
-        conditions = self._encode(condition, count, guidance_scale)
         timesteps = sampling_timesteps(self.noise_steps, num_steps, edit.strength if edit else 1.0)
         device, mels = next(self.network.parameters()).device, []
-        wide, frames = noise.shape[-1] > self.params.n_frames, self._frames(seconds)
         own = conditions is not None and len(conditions) > 1  # each sample has another one
-        together = 1 if wide and own else batch_size  # windows of a wide one share its condition
-        for start in range(0, count, together):
-            part = slice(start, start + together)
-            model = self._guided(guidance_scale, conditions[part] if own else conditions)
-            if wide:
-                model = over_windows(model, self.params.n_frames, batch_size)
+        wide = width > self.params.n_frames and batch_size
+        for start in range(0, count, batch_size):
+            part = slice(start, start + batch_size)
+            model = self._guided(guidance_scale, conditions[part] if own else conditions, wide)
             x_t = noise[part].to(device)
             if edit:
                 x_t = edit.begin(x_t, timesteps[0], self.alpha_bar)
@@ -125,17 +133,27 @@ class DDPM:
             mels.append(run_sampler(step, model, *inputs, callback)[..., :frames].cpu())
         return torch.cat(mels).numpy()
 
+    def say(
+        self,
+        texts: str | Sequence[str],
+        seed: int = 0,
+        speed: float = 1.0,
+        guidance_scale: float = SPEECH_GUIDANCE,
+        num_steps: int = 25,
+        **options,
+    ) -> list[Speech]:
+        """Say texts: mel-spectrograms and sound of the length that each needs; see `speech.say`."""
+        return say(self, texts, seed, speed, guidance_scale, num_steps, **options)
+
     def noise(self, count: int, seed: int = 0, seconds: float | None = None) -> torch.Tensor:
         """Initial noise of `sample`: standard normal (count, 1, n_mels, n_frames), one sample after
         the other; never narrower than the training data."""
-        return self._draw(count, seconds, torch.Generator().manual_seed(seed))
+        width = max(self.params.frames_in(seconds or self.params.seconds), self.params.n_frames)
+        return self._draw(count, width, torch.Generator().manual_seed(seed))
 
-    def _draw(self, count: int, seconds: float | None, generator: torch.Generator) -> torch.Tensor:
-        shape = (1, 1, self.params.n_mels, max(self._frames(seconds), self.params.n_frames))
+    def _draw(self, count: int, width: int, generator: torch.Generator) -> torch.Tensor:
+        shape = (1, 1, self.params.n_mels, width)
         return torch.cat([torch.randn(shape, generator=generator) for _ in range(count)])
-
-    def _frames(self, seconds: float | None) -> int:
-        return self.params.n_frames if seconds is None else self.params.frames_in(seconds)
 
     def _encode(self, condition, count: int, guidance_scale: float) -> torch.Tensor | None:
         """A row for each sample, or one for all of them."""
@@ -147,13 +165,22 @@ class DDPM:
         rows = encode_conditions(self.condition_spec, condition, count if each else 1)
         return rows if guidance_scale else rows[:1]  # guidance_scale 0 ignores them
 
-    def _guided(self, guidance_scale: float, conditions: torch.Tensor | None) -> process.Model:
-        if conditions is not None:
-            null_condition = encode_conditions(self.condition_spec, None, 1)
-            return guided(self.predict, guidance_scale, conditions, null_condition)
-        # The null condition of a conditional model is not what a guiding model was trained for.
-        guiding = None if self.condition_spec else self.guiding_model
-        return guided(self.predict, guidance_scale, guiding=guiding and guiding.predict)
+    def _guided(
+        self, guidance_scale: float, conditions: torch.Tensor | None, windows: int = 0
+    ) -> process.Model:
+        """The guided model; with `windows` at once where the mel-spectrogram is a wide one."""
+
+        def predict(model: DDPM) -> Callable[..., torch.Tensor]:
+            how = (self.params.n_frames, windows, self.has_phones)
+            return over_windows(model.predict, *how) if windows else model.predict
+
+        guiding = self.guiding_model
+        if conditions is None:
+            # The null condition of a conditional model is not what a guiding model was trained for.
+            guiding = None if self.condition_spec and not self.has_phones else guiding
+            return guided(predict(self), guidance_scale, guiding=guiding and predict(guiding))
+        null = drop_conditions(self.condition_spec, conditions[:1], True)
+        return guided(predict(self), guidance_scale, conditions, null)
 
     def predict(
         self, x_t: torch.Tensor, time: torch.Tensor, condition: torch.Tensor | None = None
@@ -167,7 +194,7 @@ class DDPM:
         """
         rows = ()
         if condition is not None:
-            rows = (condition.expand(len(x_t), *self.condition_spec.shape),)
+            rows = (condition.expand(len(x_t), *condition.shape[1:]),)
         with autocast(x_t.device, self.precision):
             return self.network(x_t, time, *rows)
 
@@ -191,17 +218,9 @@ class DDPM:
         count = min(len(mels), VALIDATION_MELS)
         chosen = np.linspace(0, len(mels) - 1, count).astype(int)
         rows = encode_conditions(spec, mels.conditions(chosen), count) if spec else None
-        generator = torch.Generator().manual_seed(0)
-        t = (torch.randperm(count, generator=generator) + 0.5) / max(1, count) * self.noise_steps
-        device, total = next(self.network.parameters()).device, 0.0
-        for start in range(0, count, batch_size):
-            part = slice(start, start + batch_size)
-            x_0 = torch.stack([mels[i] for i in chosen[part]])
-            noise = torch.randn(x_0.shape, generator=generator).to(device)
-            model = partial(self.predict, condition=None if rows is None else rows[part])
-            inputs = x_0.to(device), t[part].long(), noise, self.alpha_bar, self.prediction_type
-            total += process.training_loss(model, *inputs).sum().item()
-        return total / count if count else None
+        how = self.alpha_bar, self.prediction_type, batch_size
+        device = next(self.network.parameters()).device
+        return process.held_out_loss(self.predict, mels, chosen, rows, device, *how)
 
     def save(self, path: str | Path, half: bool = False, **metadata) -> None:
         """Write weights as safetensors; what rebuilds the model, and `metadata`, travel inside."""

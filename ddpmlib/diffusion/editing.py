@@ -1,4 +1,4 @@
-"""Editing of a mel-spectrogram: variation (SDEdit), and inpainting of a part of it."""
+"""Editing of a mel-spectrogram: variation (SDEdit), inpainting of a part of it, or of a word."""
 
 from dataclasses import dataclass
 
@@ -6,8 +6,11 @@ import numpy as np
 import torch
 
 from ddpmlib.diffusion.process import Model, add_noise, noise_in, prediction_target
+from ddpmlib.spectrogram.params import SpectrogramParams
+from ddpmlib.text.alignment import Interval
 
 ROUNDING = 1e-3  # of float16, in which data sets are stored
+AROUND = 0.03  # seconds on both sides of a replaced word that are made anew, so that sounds join
 
 
 @dataclass(frozen=True)
@@ -79,3 +82,28 @@ class Edit:
 
     def _like(self, x: torch.Tensor) -> torch.Tensor:
         return torch.from_numpy(self.mel).to(x).expand_as(x)
+
+
+def replace_frames(
+    mel: np.ndarray, cut: Interval, seconds: float, params: SpectrogramParams, frames: int
+) -> Edit:
+    """An edit that makes a part of a recording anew, shorter or longer, and keeps all else.
+
+    Args:
+        mel: (n_mels, n_frames) of the recording.
+        cut: the part to be replaced.
+        seconds: of what comes in its place.
+        frames: of the result; what is behind the end of the recording is made anew too.
+    """
+    rate = params.sample_rate / params.hop_length
+    mel = np.asarray(mel, np.float32).reshape(params.n_mels, -1)
+    first = max(0, round((cut.start - AROUND) * rate))
+    behind = min(mel.shape[1], round((cut.end + AROUND) * rate))
+    resumed = behind + round((seconds - cut.seconds) * rate)
+    rest = mel[:, behind : behind + max(0, frames - resumed)]
+    filled = np.full((params.n_mels, frames), -1.0, np.float32)
+    keep = np.zeros(frames, bool)
+    filled[:, :first], keep[:first] = mel[:, :first], True
+    filled[:, resumed : resumed + rest.shape[1]] = rest
+    keep[resumed : resumed + rest.shape[1]] = True
+    return Edit(filled, keep=keep)

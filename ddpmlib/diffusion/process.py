@@ -4,7 +4,8 @@ Notation of Ho et al. 2020 ("Denoising Diffusion Probabilistic Models", DDPM): x
 x_t = sqrt(alpha_bar_t) x_0 + sqrt(1 - alpha_bar_t) noise, for t = 0 ... noise_steps - 1.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 
@@ -77,6 +78,37 @@ def training_loss(
     output = model(add_noise(x_0, t, noise, alpha_bar), time_of(t, alpha_bar).to(x_0.device))
     wanted = prediction_target(prediction_type, x_0, t, noise, alpha_bar)
     return (output.float() - wanted).square().mean(dim=(1, 2, 3))
+
+
+def held_out_loss(
+    predict: Callable[..., torch.Tensor],
+    mels: Sequence[torch.Tensor],
+    chosen: Sequence[int],
+    rows: torch.Tensor | None,
+    device: torch.device,
+    alpha_bar: torch.Tensor,
+    prediction_type: str,
+    batch_size: int,
+) -> float | None:
+    """Mean training loss of the chosen ones, with the same times and noise at every call.
+
+    Args:
+        predict: (x_t, time, condition) -> prediction.
+        rows: their conditions (chosen, ...); None: the null condition.
+
+    Returns:
+        None when there are none.
+    """
+    generator, count, total = torch.Generator().manual_seed(0), len(chosen), 0.0
+    t = (torch.randperm(count, generator=generator) + 0.5) / max(1, count) * len(alpha_bar)
+    for start in range(0, count, batch_size):
+        part = slice(start, start + batch_size)
+        x_0 = torch.stack([mels[i] for i in chosen[part]])
+        noise = torch.randn(x_0.shape, generator=generator).to(device)
+        model = partial(predict, condition=None if rows is None else rows[part])
+        inputs = x_0.to(device), t[part].long(), noise, alpha_bar, prediction_type
+        total += training_loss(model, *inputs).sum().item()
+    return total / count if count else None
 
 
 def time_of(t: torch.Tensor, alpha_bar: torch.Tensor) -> torch.Tensor:

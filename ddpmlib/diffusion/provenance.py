@@ -65,7 +65,8 @@ def run_folder(run: str) -> Path:
     Raises:
         FileNotFoundError: there is none.
     """
-    return fetch(run if run == SHIPPED or run.startswith("gs://") else f"runs/{run}")
+    shipped = run.split("/")[0] == SHIPPED
+    return fetch(run if shipped or run.startswith("gs://") else f"runs/{run}")
 
 
 def runs() -> list[str]:

@@ -14,7 +14,7 @@ from ddpmlib.metrics.memorization import diversity
 from ddpmlib.metrics.speakers import SpeakerClassifier
 from ddpmlib.metrics.speech import ClipScores, evaluate, score_clips
 from ddpmlib.metrics.statistics import mean, share
-from ddpmlib.models.condition import drop_conditions
+from ddpmlib.models.condition_rows import drop_conditions
 from ddpmlib.spectrogram.params import SpectrogramParams
 from ddpmlib.training.run_directory import read_metrics
 from ddpmlib.vocoder.waveform import image_to_audio

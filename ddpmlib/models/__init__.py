@@ -6,7 +6,13 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "baseline": ["BaselineConfig", "BaselineUNet"],
-        "condition": ["ClassCondition", "EmbeddingCondition", "TextCondition", "drop_conditions"],
+        "condition": [
+            "ClassCondition",
+            "EmbeddingCondition",
+            "PhoneCondition",
+            "TextCondition",
+        ],
+        "condition_rows": ["drop_conditions"],
         "devices": ["check_processes"],
         "profile": ["describe", "profile_network"],
         "unet": ["UNet", "UNetConfig"],

@@ -1,4 +1,4 @@
-"""What a network can be conditioned on: a class, an embedding or a text.
+"""What a network can be conditioned on: a class, an embedding, a text, or a phone for each frame.
 
 A condition is a tensor with a row for each mel-spectrogram. A row may be the null condition, with
 which the model is unconditional (Ho & Salimans 2022, "Classifier-Free Diffusion Guidance").
@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-import torch
 
 from ddpmlib.audio.metadata import nfc
+from ddpmlib.text.frames import FEATURES
 
 MENTIONED = 20  # class names in a message
 
@@ -143,8 +143,53 @@ class TextCondition:
         return "".join(self.alphabet[index - 1] for index in row if index)
 
 
-ConditionSpec = ClassCondition | EmbeddingCondition | TextCondition
-CONDITION_SPECS = {"labels": ClassCondition, "vectors": EmbeddingCondition, "tokens": TextCondition}
+@dataclass(frozen=True)
+class PhoneCondition:
+    """A phone for each frame, aligned with the mel-spectrogram: see `text.frames`.
+
+    A row is (n_frames, 3), or wider or narrower for a mel-spectrogram that is. Unknown frames are
+    NaN, and all of them in the null condition.
+    """
+
+    names: tuple[str, ...]  # of the phones; the first one has index 1
+    n_mels: int  # of the mel-spectrograms, and their n_frames in training
+    n_frames: int
+    kind: str = field(default="phones", init=False)
+    dtype, null = np.float32, np.nan
+
+    def __post_init__(self):
+        object.__setattr__(self, "names", tuple(self.names))
+        if not self.names or len(set(self.names)) < len(self.names):
+            raise ValueError(f"phones are {self.names}; needed: at least 1, all different")
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of a row."""
+        return self.n_frames, FEATURES
+
+    def encode(self, value: np.ndarray) -> np.ndarray:
+        """The row itself; `DDPM.say` makes one of a text.
+
+        Raises:
+            ValueError: not an array (frames, 3).
+        """
+        if not isinstance(value, np.ndarray) or value.ndim != 2 or value.shape[1] != FEATURES:
+            what = f"an array of shape {value.shape}" if hasattr(value, "shape") else repr(value)
+            raise ValueError(
+                f"condition is {what:.60}; needed: (n_frames, {FEATURES}), see DDPM.say"
+            )
+        return value.astype(np.float32)
+
+    def decode(self, row: np.ndarray) -> str:
+        """The phones in their order; empty for the null condition."""
+        indices = np.nan_to_num(row[:, 0]).astype(int)
+        changes = np.flatnonzero(np.diff(indices, prepend=0))
+        return " ".join(self.names[indices[i] - 1] for i in changes if indices[i])
+
+
+ConditionSpec = ClassCondition | EmbeddingCondition | TextCondition | PhoneCondition
+CONDITION_SPECS = {"labels": ClassCondition, "vectors": EmbeddingCondition}
+CONDITION_SPECS |= {"tokens": TextCondition, "phones": PhoneCondition}
 
 
 def condition_spec(values: dict) -> ConditionSpec:
@@ -167,46 +212,3 @@ def normalise_text(text: str) -> str:
     """Lower case, in NFC, words apart by one space."""
     folded = nfc(text).casefold()  # which may decompose characters again
     return " ".join(nfc(folded).split())
-
-
-def encode_conditions(spec: ConditionSpec, values, count: int) -> torch.Tensor:
-    """A tensor (count, *spec.shape) of conditions.
-
-    Args:
-        values: one for all, or a list with one each: class names, texts or arrays; None is the
-            null condition. Or a tensor of rows.
-
-    Raises:
-        ValueError: another number of them; or see `encode` of the spec, and `check_conditions`.
-    """
-    if isinstance(values, torch.Tensor):
-        if values.shape != (needed := (count, *spec.shape)):
-            raise ValueError(f"conditions of shape {tuple(values.shape)}; needed: {needed}")
-        check_conditions(spec, values.numpy(force=True))
-        return values
-    values = values if isinstance(values, list) else [values] * count
-    if len(values) != count:
-        raise ValueError(f"{len(values)} conditions; needed: one for all, or {count}")
-    null = np.full(spec.shape, spec.null, spec.dtype)
-    rows = [null if value is None else spec.encode(value) for value in values]
-    return torch.from_numpy(np.stack(rows).astype(spec.dtype))
-
-
-def check_conditions(spec: ConditionSpec, rows: np.ndarray) -> None:
-    """Raise ValueError for rows of another type, or with an index out of range."""
-    if rows.dtype != spec.dtype:
-        raise ValueError(f"conditions of type {rows.dtype}; needed: {np.dtype(spec.dtype)}")
-    if isinstance(spec, EmbeddingCondition) or not rows.size:
-        return
-    largest = spec.n - 1 if isinstance(spec, ClassCondition) else len(spec.alphabet)
-    if not spec.null <= rows.min() <= rows.max() <= largest:
-        found, needed = f"{rows.min()} to {rows.max()}", f"{spec.null} to {largest}"
-        raise ValueError(f"conditions from {found}; needed: {needed}")
-
-
-def drop_conditions(
-    spec: ConditionSpec, condition: torch.Tensor, which: torch.Tensor | bool
-) -> torch.Tensor:
-    """Conditions of which some, or all, become the null condition; `which` is (count,) or True."""
-    which = torch.as_tensor(which, device=condition.device)
-    return condition.masked_fill(which.view(-1, *[1] * len(spec.shape)), spec.null)

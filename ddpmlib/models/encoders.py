@@ -1,4 +1,5 @@
-"""How a condition enters the U-Net: added to the time embedding, and sequences by cross-attention.
+"""How a condition enters the U-Net: added to the time embedding, sequences by cross-attention, and
+phones as channels beside x_t, frame by frame.
 
 All encoders begin without effect, so that training goes on from the weights of an unconditional
 network.
@@ -12,20 +13,41 @@ from ddpmlib.models.condition import (
     ClassCondition,
     ConditionSpec,
     EmbeddingCondition,
+    PhoneCondition,
     TextCondition,
 )
+from ddpmlib.text.durations import DurationPredictor
+from ddpmlib.text.frames import FEATURES
 
 RATES = 10_000.0  # between the fastest and the slowest sinusoid
 POSITIONS = 1000.0  # from the beginning of a text or mel-spectrogram to the end of the longest
+SIZE, BLOCKS, KERNEL = 128, 4, 5  # of the 1-D network over frames
+IMAGES, COLUMNS = 4, 16  # channels with a value for each band, and with one for all bands
+LOG_SECONDS, SPREAD = -2.6, 0.6  # mean and deviation of the logarithm of a phone's seconds
+MEAN_WEIGHT = 0.3  # of the loss of the mean mel-spectrogram, beside that of the network
 
 
-def encoder(spec: ConditionSpec, embedding: int, channels: int, heads: int) -> nn.Module:
-    """The network that encodes a condition.
+class Encoder(nn.Module):
+    """A network that encodes a condition.
 
     Its `forward` makes of a condition (batch, *spec.shape) what is added to the time embedding
-    (batch, embedding), and a context, None without cross-attention; its `attend` adds to x (batch,
-    channels, height, width) what it finds in the context.
+    (batch, embedding), and a context for `enter` and `attend`.
     """
+
+    def enter(self, x: torch.Tensor, context) -> torch.Tensor:
+        """x (batch, width, height, width) after the first convolution, perhaps with more in it."""
+        return x
+
+    def attend(self, x: torch.Tensor, context) -> torch.Tensor:
+        """x (batch, channels, height, width) of the coarsest level, perhaps with more in it."""
+        return x
+
+
+def encoder(spec: ConditionSpec, embedding: int, widths: list[int], heads: int, patch: int):
+    """The `Encoder` of a condition, for a U-Net of these widths."""
+    channels = widths[-1]
+    if isinstance(spec, PhoneCondition):
+        return PhoneEncoder(spec, embedding, patch, widths[0])
     if isinstance(spec, ClassCondition):
         return ClassEncoder(spec, embedding)
     if isinstance(spec, EmbeddingCondition) and not spec.length:
@@ -33,7 +55,7 @@ def encoder(spec: ConditionSpec, embedding: int, channels: int, heads: int) -> n
     return SequenceEncoder(spec, embedding, channels, heads)
 
 
-class ClassEncoder(nn.Module):
+class ClassEncoder(Encoder):
     """An embedding for each class, and one for the null condition."""
 
     def __init__(self, spec: ClassCondition, embedding: int):
@@ -46,7 +68,7 @@ class ClassEncoder(nn.Module):
         return self.table(condition.where(condition >= 0, last)), None
 
 
-class EmbeddingEncoder(nn.Module):
+class EmbeddingEncoder(Encoder):
     """A projection of a vector, and a learned vector for the null condition."""
 
     def __init__(self, spec: EmbeddingCondition, embedding: int):
@@ -60,7 +82,7 @@ class EmbeddingEncoder(nn.Module):
         return torch.where(known, projected, self.nothing.to(projected)), None
 
 
-class SequenceEncoder(nn.Module):
+class SequenceEncoder(Encoder):
     """Characters or vectors through one transformer layer (Vaswani et al. 2017).
 
     A learned first token gathers what is added to the time embedding (Nichol et al. 2021, "GLIDE"),
@@ -109,6 +131,78 @@ class SequenceEncoder(nn.Module):
         mixed = functional.scaled_dot_product_attention(q, k, v, present[:, None, None])
         mixed = mixed.transpose(1, 2).reshape(batch, height, width, channels)
         return x + self.out(mixed).permute(0, 3, 1, 2)
+
+
+class PhoneEncoder(Encoder):
+    """A 1-D network over frames, whose output joins the mel-spectrogram in the first convolution.
+
+    The first of its images is also trained to be the mel-spectrogram itself, which makes the phones
+    known to the network from the first steps on (the prior of Popov et al. 2021, "Grad-TTS", here a
+    channel and not the mean of the noise).
+    """
+
+    def __init__(self, spec: PhoneCondition, embedding: int, patch: int, width: int):
+        super().__init__()
+        self.n_mels, self.patch = spec.n_mels, patch
+        self.table = nn.Embedding(len(spec.names) + 1, SIZE)
+        self.unknown = nn.Parameter(torch.zeros(SIZE))
+        self.first = nn.Linear(SIZE + FEATURES - 1, SIZE)
+        self.blocks = nn.ModuleList(FrameBlock(SIZE) for _ in range(BLOCKS))
+        self.images = nn.Linear(SIZE, IMAGES * spec.n_mels)
+        self.columns = nn.Linear(SIZE, COLUMNS)
+        self.nothing = nn.Parameter(torch.zeros(embedding))  # beside the time, where all is unknown
+        self.durations = DurationPredictor(spec.names)  # fitted before, see `text.durations`
+        self.merge = zeroed(nn.Conv2d(IMAGES * patch**2 + COLUMNS, width, 3, padding=1))
+
+    def forward(self, condition: torch.Tensor) -> tuple[torch.Tensor, tuple]:
+        """Beside the time (batch, embedding); the context is what joins x (batch, width, n_mels /
+        patch, n_frames / patch), and the mean mel-spectrogram (batch, 1, n_mels, n_frames)."""
+        known = ~condition[..., :1].isnan()
+        indices, position, seconds = condition.nan_to_num().unbind(dim=-1)
+        x = torch.where(known, self.table(indices.long()), self.unknown)
+        seconds = (seconds - LOG_SECONDS) / SPREAD * (indices > 0)
+        x = self.first(torch.cat([x, position[..., None], seconds[..., None]], dim=-1))
+        x = x.transpose(1, 2)
+        for block in self.blocks:
+            x = block(x)
+        x = x.transpose(1, 2)
+        images = self.images(x).unflatten(2, (IMAGES, self.n_mels)).permute(0, 2, 3, 1)
+        patches = functional.pixel_unshuffle(images, self.patch)
+        columns = functional.avg_pool1d(self.columns(x).transpose(1, 2), self.patch)
+        columns = columns[:, :, None].expand(-1, -1, patches.shape[2], -1)
+        channels = torch.cat([patches, columns], dim=1)
+        channels = self.merge(channels.contiguous(memory_format=torch.channels_last))
+        null = ~known.any(dim=1)
+        return null * self.nothing, (channels, images[:, :1])
+
+    def enter(self, x: torch.Tensor, context: tuple) -> torch.Tensor:
+        return x + context[0]
+
+
+class FrameBlock(nn.Module):
+    """Two 1-D convolutions over frames, residual; begins as the identity."""
+
+    def __init__(self, size: int):
+        super().__init__()
+        self.norm1, self.norm2 = nn.GroupNorm(8, size), nn.GroupNorm(8, size)
+        self.conv1 = nn.Conv1d(size, size, KERNEL, padding=KERNEL // 2)
+        self.conv2 = zeroed(nn.Conv1d(size, size, KERNEL, padding=KERNEL // 2))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        hidden = self.conv1(functional.silu(self.norm1(x)))
+        return x + self.conv2(functional.silu(self.norm2(hidden)))
+
+
+def mean_mel_loss(mean: torch.Tensor, x_0: torch.Tensor, condition: torch.Tensor) -> torch.Tensor:
+    """MEAN_WEIGHT times the squared error of a mean mel-spectrogram, over all known frames.
+
+    Args:
+        mean, x_0: (batch, 1, n_mels, n_frames).
+        condition: (batch, n_frames, FEATURES).
+    """
+    known = ~condition[:, None, None, :, 0].isnan()
+    error = (mean.float() - x_0).square() * known
+    return MEAN_WEIGHT * error.sum() / (known.sum() * x_0.shape[2]).clamp(min=1)
 
 
 def zeroed(layer: nn.Module) -> nn.Module:

@@ -8,7 +8,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from ddpmlib.models.condition import ConditionSpec, condition_spec, encode_conditions
+from ddpmlib.models.condition import ConditionSpec, condition_spec
+from ddpmlib.models.condition_rows import null_conditions
 from ddpmlib.models.encoders import encoder, zeroed
 from ddpmlib.models.profile import describe, profile_network
 
@@ -33,7 +34,7 @@ class UNetConfig:
         if isinstance(self.condition, dict):
             object.__setattr__(self, "condition", condition_spec(self.condition))
         if not isinstance(self.condition, ConditionSpec | None):
-            needed = "ClassCondition, EmbeddingCondition, TextCondition or None"
+            needed = "a condition of ddpmlib.models.condition, or None"
             raise ValueError(f"condition is {self.condition!r}; needed: {needed}")
         for name in ("width", "blocks", "patch", "heads"):
             if getattr(self, name) < 1:
@@ -87,7 +88,8 @@ class UNet(nn.Module):
     convolution runs at full size; attention sees the coarsest level only.
 
     Input: x_t (batch, 1, height, width), time (batch,) in [0, 1], and the condition (batch, ...) of
-    a conditional network, see `models.condition`, None for the null condition. Output: as x_t.
+    a conditional network, see `models.condition`, None for the null condition. Output: as x_t; and
+    `with_mean` (only with a PhoneCondition) the mel-spectrogram that its encoder expects.
 
     Raises:
         ValueError: height or width is not a multiple of `config.factor`.
@@ -125,15 +127,21 @@ class UNet(nn.Module):
         self.norm = nn.GroupNorm(GROUPS, channels)
         self.head = zeroed(nn.Conv2d(channels, config.patch**2, 3, padding=1))
         if config.condition:  # last, so that all else begins as without a condition
-            self.condition = encoder(config.condition, embedding, widths[-1], config.heads)
+            how = (config.heads, config.patch)
+            self.condition = encoder(config.condition, embedding, widths, *how)
 
     def forward(
-        self, x_t: torch.Tensor, time: torch.Tensor, condition: torch.Tensor | None = None
-    ) -> torch.Tensor:
+        self,
+        x_t: torch.Tensor,
+        time: torch.Tensor,
+        condition: torch.Tensor | None = None,
+        with_mean: bool = False,
+    ) -> torch.Tensor | tuple[torch.Tensor, torch.Tensor]:
         self.config.check_image_size(x_t.shape[-2:])
-        embedding, context = self.time(time), None
+        embedding = self.time(time)
         if spec := self.config.condition:
-            condition = encode_conditions(spec, None, len(x_t)) if condition is None else condition
+            if condition is None:
+                condition = null_conditions(spec, len(x_t), x_t.shape[-1])
             encoded, context = self.condition(condition.to(x_t.device))
             embedding = embedding + encoded
         x = functional.pixel_unshuffle(x_t, self.config.patch)
@@ -141,6 +149,8 @@ class UNet(nn.Module):
         height = height.view(1, 1, -1, 1).expand(len(x), 1, -1, x.shape[3])
         x = torch.cat([x, height], dim=1)
         x = self.stem(x.contiguous(memory_format=torch.channels_last))
+        if spec:
+            x = self.condition.enter(x, context)
         skips = []
         for layer in self.downs:
             if isinstance(layer, ResidualBlock):
@@ -150,7 +160,7 @@ class UNet(nn.Module):
                 x = layer(x)
         first, attention, second = self.middle
         x = attention(first(x, embedding))
-        if context is not None:
+        if spec:
             x = self.condition.attend(x, context)
         x = second(x, embedding)
         for layer in self.ups:
@@ -159,7 +169,8 @@ class UNet(nn.Module):
             else:
                 x = layer(x)
         x = self.head(functional.silu(self.norm(x)))
-        return functional.pixel_shuffle(x, self.config.patch).contiguous()
+        x = functional.pixel_shuffle(x, self.config.patch).contiguous()
+        return (x, context[1]) if with_mean else x
 
 
 class TimeEmbedding(nn.Module):

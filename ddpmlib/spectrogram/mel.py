@@ -61,10 +61,10 @@ def audio_to_mel(
 
     if not speed > 0:
         raise ValueError(f"speed is {speed}; it must be above 0")
-    n_fft, hop = params.n_fft, params.hop_length * speed
+    n_fft = params.n_fft
+    starts = frame_starts(len(audio), params, speed)
     audio = np.pad(audio, (0, max(0, n_fft - len(audio))))  # at least a whole window
     windows = np.lib.stride_tricks.sliding_window_view(np.pad(audio, n_fft // 2), n_fft)
-    starts = np.arange(0, len(windows) - 0.5, hop).round().astype(int)
     hann = (get_window("hann", n_fft) / window_gain(params)).astype(np.float32)
     filters = _sparse_filters(params, semitones)
     mel = np.empty((params.n_mels, len(starts)), np.float32)
@@ -73,6 +73,12 @@ def audio_to_mel(
         stft = rfft(windows[starts[part]] * hann)
         mel[:, part] = filters @ (stft.real**2 + stft.imag**2).T
     return mel
+
+
+def frame_starts(samples: int, params: SpectrogramParams, speed: float = 1.0) -> np.ndarray:
+    """Sample in the middle of each frame, (n_frames,), of that many samples of audio."""
+    windows = max(samples, params.n_fft) + 1  # one for each sample, and one behind the last
+    return np.arange(0, windows - 0.5, params.hop_length * speed).round().astype(int)
 
 
 def audio_to_image(

@@ -1,6 +1,9 @@
-"""Parameters of notebooks and runs: found, and checked by name and type before anything runs."""
+"""Parameters of notebooks, runs and commands: found, and checked by name and type before anything
+runs."""
 
+import argparse
 import ast
+import dataclasses
 import functools
 from collections.abc import Callable
 
@@ -86,3 +89,26 @@ def check_type(name: str, value, wanted) -> None:
         good = good and len(value) == 2 and all(type(side) is int for side in value)
     if not good:
         raise TypeError(f"{name} is {value!r} ({type(value).__name__}); it must be {words}")
+
+
+def add_fields(
+    parser: argparse.ArgumentParser, kind: type, leave_out: tuple[str, ...] = ()
+) -> None:
+    """An option for each field of a dataclass, with its default."""
+    for field in dataclasses.fields(kind):
+        if field.name in leave_out:
+            continue
+        options = {"default": field.default, "help": f"default: {field.default}"}
+        if field.type is bool:
+            options["action"] = argparse.BooleanOptionalAction
+        elif field.type == tuple[int, int]:
+            options |= {"type": int, "nargs": 2}
+        else:  # such as float, or float | None
+            options["type"] = next(iter(getattr(field.type, "__args__", [field.type])))
+        parser.add_argument(f"--{field.name.replace('_', '-')}", **options)
+
+
+def fields_of(kind: type, args: argparse.Namespace) -> dict:
+    """The values given for the fields of a dataclass."""
+    names = [field.name for field in dataclasses.fields(kind)]
+    return {name: getattr(args, name) for name in names if hasattr(args, name)}

@@ -10,6 +10,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from ddpmlib.data.dataset import SpectrogramSet
 from ddpmlib.diffusion.ddpm import DDPM, WEIGHTS
+from ddpmlib.models.condition import PhoneCondition
 from ddpmlib.models.ema import ema_of
 from ddpmlib.models.unet import UNetConfig
 from ddpmlib.storage.atomic import atomic_write
@@ -156,6 +157,8 @@ def first_model(
     unet = unet_config.build()
     if first:
         unet.load_state_dict(first.network.state_dict(), strict=first.condition_spec == spec)
+    if isinstance(spec, PhoneCondition) and (alignments := data.alignments()):
+        unet.condition.durations.fit(alignments, config.seed)
     unet = unet.to(device, memory_format=torch.channels_last)
     return DDPM(unet, data.params, **fixed, precision=config.precision)
 

@@ -16,8 +16,10 @@ from torch.utils.data import DataLoader
 from ddpmlib.data.dataset import SpectrogramSet
 from ddpmlib.diffusion import process
 from ddpmlib.diffusion.ddpm import DDPM
-from ddpmlib.models.condition import drop_conditions
+from ddpmlib.models.condition import PhoneCondition
+from ddpmlib.models.condition_rows import drop_conditions
 from ddpmlib.models.devices import autocast, broadcast, check_processes, make_accelerator
+from ddpmlib.models.encoders import mean_mel_loss
 from ddpmlib.models.unet import UNetConfig
 from ddpmlib.training import run_directory, step_schedule
 from ddpmlib.training.checkpoint import TrainState, first_model
@@ -78,6 +80,7 @@ class _Loop:
         model = first_model(config, data, network, self.device)
         self.state = TrainState(model, config, data.fingerprint)
         self.steps_per_epoch = len(data) // config.batch_size
+        self.has_phones = isinstance(data.condition_spec, PhoneCondition)
         # Every num_processes-th item of a batch, and the times and noise that go with them.
         self.mine = slice(self.accelerator.process_index, None, self.accelerator.num_processes)
 
@@ -141,15 +144,20 @@ class _Loop:
         x_0 = x_0.to(self.device, non_blocking=True)
         t = step_schedule.times(config, number)[self.mine]
         noise = step_schedule.noise(config, number, self.device)[self.mine]
-        condition = self.conditions(indices)
+        condition, mean_loss = self.conditions(indices), 0.0
 
         def model(*inputs: torch.Tensor) -> torch.Tensor:
+            nonlocal mean_loss
             with autocast(self.device, config.precision):
-                return self.network(*inputs, *condition)
+                if not self.has_phones:
+                    return self.network(*inputs, *condition)
+                output, mean = self.network(*inputs, *condition, with_mean=True)
+            mean_loss = mean_mel_loss(mean, x_0, *condition)
+            return output
 
         alpha_bar = self.state.model.alpha_bar
         losses = process.training_loss(model, x_0, t, noise, alpha_bar, config.prediction_type)
-        accelerator.backward(losses.mean())
+        accelerator.backward(losses.mean() + mean_loss)
         norm = accelerator.clip_grad_norm_(self.network.parameters(), config.clip_norm)
         loss = accelerator.reduce(losses.detach().mean(), "mean").item()
         if not math.isfinite(loss + float(norm)):
