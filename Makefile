@@ -5,6 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
 DEMO := data/runs/demo
 MINUTES ?= 6
+TEXT ?= The little boat crossed the lake.
 PAPERMILL := $(BIN)/papermill --kernel python3 --cwd notebooks --log-output --no-progress-bar
 
 # A file stays in one process, where its tests share what they trained; the longest files come first.
@@ -12,14 +13,16 @@ PYTEST := $(BIN)/python -m pytest tests/notebooks tests/vertex_workbench tests -
 
 .PHONY: demo test test-slow test-all lab lint bench
 
-demo: $(INSTALLED)  ## sample corpus -> spectrograms -> six minutes of training -> gibberish
+demo: $(INSTALLED)  ## sample corpus -> spectrograms -> six minutes of training -> gibberish, and TEXT
 	mkdir -p $(DEMO)
-	$(PAPERMILL) notebooks/02_build_spectrograms.ipynb $(DEMO)/02_build_spectrograms.ipynb
+	$(PAPERMILL) notebooks/02_build_spectrograms.ipynb $(DEMO)/02_build_spectrograms.ipynb \
+		-p metadata sentences.csv -p align True -p overlap 0.5
 	$(PAPERMILL) notebooks/03_train_ddpm.ipynb $(DEMO)/03_train_ddpm.ipynb -p name demo \
-		-p max_minutes $(MINUTES)
-	$(PAPERMILL) notebooks/04_sample_and_listen.ipynb $(DEMO)/04_sample_and_listen.ipynb -p run demo
+		-p condition phones -p learning_rate 0.002 -p max_minutes $(MINUTES)
+	$(PAPERMILL) notebooks/04_sample_and_listen.ipynb $(DEMO)/04_sample_and_listen.ipynb -p run demo \
+		-r text "$(TEXT)"
 	$(BIN)/jupyter nbconvert --log-level WARN --to html $(DEMO)/04_sample_and_listen.ipynb
-	@echo "Listen: $(DEMO)/04_sample_and_listen.html, or $(DEMO)/gibberish/*.wav"
+	@echo "Listen: $(DEMO)/04_sample_and_listen.html, or $(DEMO)/said/*.wav and $(DEMO)/gibberish/*.wav"
 
 test: $(INSTALLED)  ## in two processes, minutes
 	$(PYTEST) -m "not slow"

@@ -117,7 +117,7 @@ def say_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("text", nargs="?", help="in English; or use --file")
     parser.add_argument("--file", help="texts, one a line; then --out is a folder")
     parser.add_argument("--run", default=SPEAKING, help="default: %(default)s")
-    parser.add_argument("--out", default="said.wav", help="default: %(default)s")
+    parser.add_argument("--out", help="default: said.wav; with --file: said")
     parser.add_argument("--seed", type=int, default=0, help="default: %(default)s")
     parser.add_argument("--speed", type=float, default=1.0, help="default: %(default)s")
     parser.add_argument("--num-steps", type=int, default=25, help="default: %(default)s")
@@ -139,9 +139,9 @@ def run_say(args: argparse.Namespace) -> None:
     how = {name: getattr(args, name) for name in names}
     how["lexicon"] = Lexicon(args.pronunciations, args.spell)
     if args.file:
-        print(*say_file(model, args.file, args.out, **how), sep="\n")
+        print(*say_file(model, args.file, args.out or "said", **how), sep="\n")
     else:
-        print(save_speech(args.out, model.say(args.text, **how)[0], model))
+        print(save_speech(args.out or "said.wav", model.say(args.text, **how)[0], model))
 
 
 def evaluate_options(parser: argparse.ArgumentParser) -> None:

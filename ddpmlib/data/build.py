@@ -73,6 +73,8 @@ def build_dataset(
     arrays, root = data_folder() / "spectrograms" / name, fetch(folder)
     files = [path.relative_to(root).as_posix() for path in find_audio(root)]
     known = read_metadata(metadata, root, files)
+    if aligner and PHONE_CONDITION in known.columns:
+        raise ValueError(f"a column is called {PHONE_CONDITION!r}; needed: another name")
     entries = prepare(folder, arrays, preparation, workers)
     if preparation.join:
         n_frames, overlap = preparation.params.n_frames, preparation.overlap

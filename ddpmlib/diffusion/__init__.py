@@ -10,6 +10,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "process": ["PREDICTION_TYPES", "add_noise", "prediction_target", "training_loss"],
         "provenance": ["SampleProvenance"],
         "samplers": ["SAMPLERS"],
+        "speech": ["Speech", "replace_word", "save_speech"],
         "schedules": ["SCHEDULES", "noise_schedule"],
     },
 )

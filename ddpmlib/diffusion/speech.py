@@ -154,7 +154,7 @@ def say_file(model, file: str | Path, folder: str | Path, **how) -> list[Path]:
     for number, text in tqdm(texts.items(), desc="saying", unit="text"):
         path = folder / f"{number:03d}.wav"
         paths.append(save_speech(path, say(model, text, **how)[0], model))
-    with atomic_write(folder / TEXTS) as temporary, temporary.open("w", newline="") as stream:
+    with atomic_write(folder / TEXTS) as new, new.open("w", encoding="utf-8", newline="") as stream:
         writer = csv.writer(stream)
         rows = zip((path.name for path in paths), texts.values(), strict=True)
         writer.writerows([("file", "text"), *rows])

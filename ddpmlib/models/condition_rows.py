@@ -33,9 +33,14 @@ def encode_conditions(spec: ConditionSpec, values, count: int) -> torch.Tensor:
     values = values if isinstance(values, list) else [values] * count
     if len(values) != count:
         raise ValueError(f"{len(values)} conditions; needed: one for all, or {count}")
-    null = np.full(spec.shape, spec.null, spec.dtype)
-    rows = [null if value is None else spec.encode(value) for value in values]
-    return torch.from_numpy(np.stack(rows).astype(spec.dtype))
+    rows = [None if value is None else spec.encode(value) for value in values]
+    shapes = sorted({row.shape for row in rows if row is not None})
+    if len(shapes) > 1:  # of phones, whose rows are as wide as the mel-spectrograms
+        raise ValueError(f"conditions of shapes {shapes[0]} and {shapes[1]}; needed: one width")
+    null = np.full(shapes[0] if shapes else spec.shape, spec.null, spec.dtype)
+    rows = np.stack([null if row is None else row for row in rows]).astype(spec.dtype)
+    check_conditions(spec, rows)
+    return torch.from_numpy(rows)
 
 
 def null_conditions(spec: ConditionSpec, count: int, n_frames: int) -> torch.Tensor:

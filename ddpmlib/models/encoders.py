@@ -193,16 +193,24 @@ class FrameBlock(nn.Module):
         return x + self.conv2(functional.silu(self.norm2(hidden)))
 
 
-def mean_mel_loss(mean: torch.Tensor, x_0: torch.Tensor, condition: torch.Tensor) -> torch.Tensor:
+def known_frames(condition: torch.Tensor) -> torch.Tensor:
+    """Number of frames whose phone is known, of conditions (batch, n_frames, FEATURES)."""
+    return (~condition[..., 0].isnan()).sum().float()
+
+
+def mean_mel_loss(
+    mean: torch.Tensor, x_0: torch.Tensor, condition: torch.Tensor, frames: torch.Tensor
+) -> torch.Tensor:
     """MEAN_WEIGHT times the squared error of a mean mel-spectrogram, over all known frames.
 
     Args:
         mean, x_0: (batch, 1, n_mels, n_frames).
         condition: (batch, n_frames, FEATURES).
+        frames: the number of `known_frames`; of several processes, its mean.
     """
     known = ~condition[:, None, None, :, 0].isnan()
     error = (mean.float() - x_0).square() * known
-    return MEAN_WEIGHT * error.sum() / (known.sum() * x_0.shape[2]).clamp(min=1)
+    return MEAN_WEIGHT * error.sum() / (frames * x_0.shape[2]).clamp(min=1)
 
 
 def zeroed(layer: nn.Module) -> nn.Module:

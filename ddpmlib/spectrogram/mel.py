@@ -77,7 +77,7 @@ def audio_to_mel(
 
 def frame_starts(samples: int, params: SpectrogramParams, speed: float = 1.0) -> np.ndarray:
     """Sample in the middle of each frame, (n_frames,), of that many samples of audio."""
-    windows = max(samples, params.n_fft) + 1  # one for each sample, and one behind the last
+    windows = max(samples, params.n_fft) + 1 - params.n_fft % 2  # places that a window can have
     return np.arange(0, windows - 0.5, params.hop_length * speed).round().astype(int)
 
 

@@ -6,6 +6,7 @@ the words.
 """
 
 import re
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -13,15 +14,15 @@ from functools import lru_cache
 import numpy as np
 
 from ddpmlib.text.normalisation import BREAKS
-from ddpmlib.text.pronunciation import SILENCE, Lexicon
+from ddpmlib.text.pronunciation import SILENCE, Lexicon, dictionary
 
 RATE = 16_000  # Hz, of the acoustic model
 TICK = 0.01  # seconds between its frames
 # A frame is the middle of a window of 25 ms, which begins where the frame is counted.
 CENTRE = 0.0125
 PAD = 0.3  # seconds of silence at both ends, else the first phone swallows the opening silence
-OWN = "#own"  # ending of a word that the dictionary has otherwise
-GOOD, WORST, MARGIN = -15.0, -35.0, 5.0  # scores: never doubted, never accepted; before decoys
+OWN = r"#[0-9a-f]{8}"  # ending of a word that the dictionary has otherwise
+GOOD, WORST, MARGIN = -20.0, -35.0, 5.0  # scores: never doubted, never accepted; before others
 
 
 class AlignmentError(ValueError):
@@ -141,15 +142,15 @@ def _decode(decoder, pcm: bytes) -> None:
 
 def _known(decoder, word: str, lexicon: Lexicon) -> str:
     """A word of the decoder's dictionary with the pronunciations of the lexicon."""
-    wanted = [" ".join(phones) for phones in lexicon.pronounce(word)]
-    if decoder.lookup_word(word) == wanted[0]:
+    pronunciations = lexicon.pronounce(word)
+    if pronunciations == dictionary().get(word):
         return word
-    name = f"{word}{OWN}"
-    for i, phones in enumerate(wanted, 1):
-        spelling = name if i == 1 else f"{name}({i})"
-        if (have := decoder.lookup_word(spelling)) not in (None, phones):
-            raise ValueError(f"{word} is {have} and {phones}; needed: one lexicon in a process")
-        if have is None:
+    wanted = [" ".join(phones) for phones in pronunciations]
+    # Named by them, since no word is ever forgotten and another lexicon may have others.
+    name = f"{word}#{zlib.crc32('|'.join(wanted).encode()):08x}"
+    if decoder.lookup_word(name) is None:
+        for i, phones in enumerate(wanted, 1):
+            spelling = name if i == 1 else f"{name}({i})"
             decoder.add_word(spelling, phones, i == len(wanted))
     return name
 
@@ -162,10 +163,10 @@ def _read(found, seconds: float, words: Sequence[str]) -> Alignment:
             phones.append((SILENCE, start, end))
             continue
         scores, frames = scores + word.score, frames + word.duration
-        name = re.sub(rf"(\(\d+\))?({OWN})?(\(\d+\))?$", "", word.name)
+        name = re.sub(rf"({OWN})?(\(\d+\))?$", "", word.name)
         spoken.append((name, start, end))
         phones += [(phone.name, phone.start, phone.start + phone.duration) for phone in word]
-    if [name for name, *_ in spoken] != list(words):
+    if [name for name, *_ in spoken] != list(words) or not seconds:
         raise AlignmentError(f"the recording does not fit {' '.join(words)!r:.80}")
 
     def clock(tick: int) -> float:

@@ -13,7 +13,7 @@ from ddpmlib.audio.recording import load_audio
 from ddpmlib.spectrogram.params import SpectrogramParams
 from ddpmlib.storage.json_lines import UTF8, appender, read_lines, write_lines
 from ddpmlib.storage.paths import fetch_beside
-from ddpmlib.text.alignment import RATE, Alignment, align, misfit
+from ddpmlib.text.alignment import GOOD, MARGIN, RATE, WORST, Alignment, align, misfit
 from ddpmlib.text.normalisation import BREAKS, spoken_words
 from ddpmlib.text.pronunciation import Lexicon
 from ddpmlib.text.textgrid import read_textgrid, textgrid_beside
@@ -46,6 +46,7 @@ class Aligned:
     samples: int = 0  # of the cleaned recording
     alignment: Alignment | None = None
     reason: str = ""  # why it has none
+    final: bool = True  # False: the reason does not lie in the recording or text; tried again
 
 
 def align_recordings(
@@ -80,6 +81,7 @@ def align_recordings(
         one = _read(values)
         if (
             one
+            and one.final
             and (w := wanted.get(one.file))
             and (w.sha256, w.settings) == (one.sha256, one.settings)
         ):
@@ -150,8 +152,10 @@ def _align_one(
         reason = misfit(sound, words, others, aligner.lexicon, alignment.score)
         found = {"reason": reason} if reason else {"alignment": alignment}
         return Aligned(**facts | found)
-    except (ValueError, OSError) as error:  # whatever is wrong with one file, the batch goes on
+    except ValueError as error:
         return Aligned(**facts | {"reason": str(error)})
+    except Exception as error:  # whatever is wrong with one file, the batch goes on
+        return Aligned(**facts | {"reason": f"{type(error).__name__}: {error}", "final": False})
 
 
 def _words(text: str) -> list[str]:
@@ -174,7 +178,9 @@ def _others(file: str, words: Mapping[str, list[str]]) -> list[list[str]]:
 
 def _fingerprint(root: Path, file: str, text: str, params: SpectrogramParams, how: Aligner) -> str:
     grid = textgrid_beside(root / file)
-    shaping = [text, params.sample_rate, repr(how), grid and grid.read_text("utf-8", "replace")]
+    written = grid and grid.read_text("utf-8", "replace")
+    own = sorted(how.lexicon.own.items()), how.lexicon.spell, how.phone_tier, how.word_tier
+    shaping = [text, params.sample_rate, own, GOOD, WORST, MARGIN, written]
     return hashlib.sha256(json.dumps(shaping).encode()).hexdigest()[:16]
 
 

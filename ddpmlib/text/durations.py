@@ -5,6 +5,7 @@ seconds, as in FastSpeech (Ren et al. 2019, section 3.3, "duration predictor").
 """
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import torch
@@ -15,7 +16,9 @@ from ddpmlib.text.alignment import Alignment
 from ddpmlib.text.pronunciation import SILENCE
 
 SIZE, BLOCKS, KERNEL, DROPOUT = 96, 3, 5, 0.3
-STEPS, BATCH, RATE, DECAY = 600, 32, 2e-3, 1e-2
+STEPS, BATCH, RATE, DECAY = 400, 32, 2e-3, 1e-2
+# Indices and edges of the phones of a sentence, and the logarithms of their seconds.
+Example = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 POSITIONS = ("first of its word", "last of its word")
 
 
@@ -66,30 +69,28 @@ class DurationPredictor(nn.Module):
             torch.manual_seed(seed)
             return self._fit([_example(a, self.names) for a in alignments])
 
-    def _fit(self, examples: list[tuple[torch.Tensor, ...]]) -> "DurationPredictor":
-        indices, edges, logs = (
-            nn.utils.rnn.pad_sequence(list(values), batch_first=True)
-            for values in zip(*examples, strict=True)
-        )
-        known = indices > 0
-        self.mean.copy_(logs[known].mean())
-        self.deviation.copy_(logs[known].std())
+    def _fit(self, examples: list[Example]) -> "DurationPredictor":
+        logs = torch.cat([values for *_, values in examples])
+        self.mean.copy_(logs.mean())
+        self.deviation.copy_(logs.std())
         self.train().requires_grad_(True)
         optimizer = torch.optim.AdamW(self.parameters(), lr=RATE, weight_decay=DECAY)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, total_steps=STEPS)
         for _ in range(STEPS):
-            chosen = torch.randint(len(indices), (BATCH,))
-            error = (self(indices[chosen], edges[chosen]) - logs[chosen]).abs()
-            loss = (error * known[chosen]).sum() / known[chosen].sum()
+            chosen = torch.randint(len(examples), (BATCH,))
+            indices, edges, logs = _batch([examples[i] for i in chosen])
+            known = indices > 0
+            loss = (self(indices, edges) - logs)[known].abs().mean()
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
             schedule.step()
-        self.eval()
+        self.eval().requires_grad_(False)
         with torch.inference_mode():
-            predicted = self(indices, edges).exp()[known].sum()
-            self.correction.copy_(logs[known].exp().sum() / predicted)
-        return self.requires_grad_(False)
+            pairs = [(self(i[None], e[None])[0].exp().sum(), y.exp().sum()) for i, e, y in examples]
+        predicted, spoken = map(sum, zip(*pairs, strict=True))
+        self.correction.copy_(spoken / predicted)
+        return self
 
 
 class _Block(nn.Module):
@@ -118,7 +119,13 @@ def edges_in_words(alignment: Alignment) -> np.ndarray:
     return np.array(rows, np.float32).reshape(-1, len(POSITIONS))
 
 
-def _example(alignment: Alignment, names: tuple[str, ...]) -> tuple[torch.Tensor, ...]:
+def _batch(examples: list[Example]) -> tuple[torch.Tensor, ...]:
+    """Examples of different length side by side, zeros behind their ends."""
+    pad = partial(nn.utils.rnn.pad_sequence, batch_first=True)
+    return tuple(pad(list(values)) for values in zip(*examples, strict=True))
+
+
+def _example(alignment: Alignment, names: tuple[str, ...]) -> Example:
     indices = torch.tensor([1 + names.index(phone.name) for phone in alignment.phones])
     seconds = torch.tensor([max(phone.seconds, 0.01) for phone in alignment.phones])
     return indices, torch.from_numpy(edges_in_words(alignment)), seconds.log()

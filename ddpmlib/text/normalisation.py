@@ -1,7 +1,4 @@
-"""English text -> sentences -> spoken words, with the breaks between phrases.
-
-The patterns of `RULES` are replaced one after another, the most particular ones first.
-"""
+"""English text -> sentences -> spoken words and breaks, by `RULES` one after another."""
 
 import calendar
 import re
@@ -31,8 +28,7 @@ ENDINGS = _table(
     "etc=et cetera,inc=incorporated,ltd=limited,corp=corporation,co=company,jr=junior,sr=senior,"
     "dept=department,ave=avenue,blvd=boulevard,rd=road,ph.d=p h d,al=al,st=street,dr=drive"
 )
-MONTHS = {name[:3].lower(): name.lower() for name in calendar.month_name[1:]}
-MONTHS |= {"sept": "september"}
+MONTHS = {m[:3].lower(): m.lower() for m in calendar.month_name[1:]} | {"sept": "september"}
 UNITS = _table(
     "km=kilometer,m=meter,cm=centimeter,mm=millimeter,kg=kilogram,g=gram,mg=milligram,l=liter,"
     "ml=milliliter,s=second,ms=millisecond,min=minute,h=hour,hr=hour,hrs=hour,ft=foot,mi=mile,"
@@ -189,14 +185,13 @@ def _date(m: re.Match) -> str:
 
 
 def _spelled(letters: str) -> str:
-    """Letters as words: the word "a" is not the letter."""
+    """Letters as words; the word "a" is not the letter."""
     return " ".join("ay" if c in "aA" else c.lower() for c in letters if c != ".")
 
 
 def _acronym(m: re.Match) -> str:
-    if m[1] not in INITIALISMS and m[1].lower() in dictionary():
-        return m[0]
-    return _spelled(m[1]) + "'s" * bool(m[2])
+    spelled = m[1] in INITIALISMS or m[1].lower() not in dictionary()
+    return _spelled(m[1]) + "'s" * bool(m[2]) if spelled else m[0]
 
 
 def _word(item: str) -> str:

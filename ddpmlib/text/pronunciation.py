@@ -28,7 +28,7 @@ _IPA = (
     "ɒ=AA|a=AA|æ=AE|ʌ=AH|ə=AH|ɐ=AH|ɔ=AO|ɛ=EH|e=EH|ɪ=IH|i=IY|ɨ=IH|y=UW|ʊ=UH|u=UW|o=OW|ø=ER|œ=ER|b=B|"
     "d=D|ð=DH|f=F|ɸ=F|ɡ=G|g=G|ɣ=G|h=HH|ɦ=HH|ç=HH|j=Y|ʝ=Y|k=K|x=K|χ=K|q=K|c=K|l=L|ɫ=L|ʎ=L Y|m=M|n=N|"
     "ŋ=NG|ɲ=N Y|p=P|ɹ=R|r=R|ʁ=R|ʀ=R|ɾ=T|s=S|ʃ=SH|ɕ=SH|ʂ=SH|t=T|θ=TH|v=V|β=V|w=W|ɥ=W|z=Z|ʒ=ZH|ʑ=ZH|"
-    "ʐ=ZH|ʔ=T|ɻ=R|ɱ=M"
+    "ʐ=ZH|ʔ=T|ɻ=R|ɱ=M|ᵻ=IH"
 )
 IPA = dict(pair.split("=") for pair in _IPA.split("|"))
 _SOUND = re.compile("|".join(sorted(IPA, key=len, reverse=True)) + "|.")
@@ -65,10 +65,11 @@ class Lexicon:
         letters = plain.replace("'", "")
         if found := predict(letters):
             return [found]
-        if self.spell and re.fullmatch("[a-z]+", letters):
+        english = bool(re.fullmatch("[a-z]+", letters))
+        if self.spell and english:
             names = [dictionary()[f"{letter}."][0] for letter in letters]
             return [tuple(phone for name in names for phone in name)]
-        needed = "an own pronunciation, word<TAB>PHONES" + ", or spelling" * (not self.spell)
+        needed = "an own pronunciation, word<TAB>PHONES" + ", or spelling" * english
         raise ValueError(f"cannot pronounce {word!r:.60}; needed: {needed}")
 
     def _known(self, word: str) -> list[Pronunciation]:
@@ -114,8 +115,13 @@ def predict(word: str) -> Pronunciation:
     """What the network makes of a word in plain letters; empty where it makes nothing sensible."""
     if not re.fullmatch(f"[a-z]{{2,{LONGEST}}}", word) or not re.search("[aeiouy]", word):
         return ()  # for letters that are no word it invents something
-    ipa = unicodedata.normalize("NFD", _network().predict(word).ipa)
-    sounds = _SOUND.findall("".join(c for c in ipa if unicodedata.category(c) in ("Ll", "Lo")))
+    return arpabet(_network().predict(word).ipa)
+
+
+def arpabet(ipa: str) -> Pronunciation:
+    """Phones of what is written in IPA, without stress; empty for a sound not of this table."""
+    apart = unicodedata.normalize("NFD", ipa)
+    sounds = _SOUND.findall("".join(c for c in apart if unicodedata.category(c) in ("Ll", "Lo")))
     if not set(sounds) <= set(IPA):
         return ()
     return tuple(phone for sound in sounds for phone in IPA[sound].split())

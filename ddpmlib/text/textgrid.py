@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from ddpmlib.text.alignment import Alignment, Interval
-from ddpmlib.text.pronunciation import SILENCE
+from ddpmlib.text.pronunciation import PHONES, SILENCE
 
 SILENT = ("", "sil", "sp", "spn", "<eps>", "silence")  # names of pauses in TextGrids
 
@@ -42,11 +42,15 @@ def read_textgrid(
         cut = [(label, max(0.0, start), min(end, seconds)) for label, start, end in timed]
         return [Interval(label.strip(), start, end) for label, start, end in cut if end > start]
 
-    phones = [
-        Interval(SILENCE if i.name.lower() in SILENT else i.name, i.start, i.end)
-        for i in intervals(phone_tier)
-    ]
+    phones = [Interval(_phone(i.name), i.start, i.end) for i in intervals(phone_tier)]
     if not any(phone.name != SILENCE for phone in phones):
         raise ValueError(f"{path.name} has no phone in tier {phone_tier!r}; needed: at least 1")
     words = [i for i in intervals(word_tier) if i.name.lower() not in SILENT]
     return Alignment(tuple(phones), tuple(words))
+
+
+def _phone(name: str) -> str:
+    """SILENCE for a pause; of English, AH for the AH0 or AH1 of other aligners."""
+    if name.lower() in SILENT:
+        return SILENCE
+    return plain if (plain := name.rstrip("012")) in PHONES else name

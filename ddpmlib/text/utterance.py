@@ -38,9 +38,8 @@ def timed(
     silent = np.array([phone == SILENCE for phone in phones])
     seconds = np.where(silent, seconds.clip(min=INSIDE), seconds)
     seconds[[0, -1]] = EDGE
-    ends = np.cumsum(seconds / speed)
-    starts = [0.0, *ends[:-1]]
-    intervals = [Interval(*i) for i in zip(phones, starts, ends.tolist(), strict=True)]
+    ends = np.cumsum(seconds / speed, dtype=float).tolist()
+    intervals = [Interval(*i) for i in zip(phones, [0.0, *ends[:-1]], ends, strict=True)]
     spoken, first = [], 1
     for name, word in zip(words, pronounced[1:], strict=False):
         last = first + len(word)

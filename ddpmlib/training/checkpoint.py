@@ -1,5 +1,6 @@
 """Checkpoints: all that a resumed run needs, written whole, never unpickled."""
 
+import copy
 import io
 import json
 from dataclasses import dataclass, field, replace
@@ -72,6 +73,17 @@ class TrainState:
             "train_loss": self.loss_sum / self.batch,
             "mels_per_second": round(self.step * self.config.batch_size / self.seconds, 2),
         }
+
+    def fit_durations(self, data: SpectrogramSet) -> None:
+        """Fit the durations of phones, in the network and its average, on alignments of the data.
+
+        Only a new run needs that, which may take a minute; a checkpoint holds them.
+        """
+        if isinstance(data.condition_spec, PhoneCondition) and (found := data.alignments()):
+            own = self.model.network.condition.durations
+            fitted = copy.deepcopy(own).cpu().fit(found, self.config.seed).state_dict()
+            for network in (self.model.network, self.ema.module):
+                network.condition.durations.load_state_dict(fitted)
 
     def save(self, folder: Path) -> None:
         """Write checkpoint and averaged weights; each appears whole or not at all."""
@@ -157,8 +169,6 @@ def first_model(
     unet = unet_config.build()
     if first:
         unet.load_state_dict(first.network.state_dict(), strict=first.condition_spec == spec)
-    if isinstance(spec, PhoneCondition) and (alignments := data.alignments()):
-        unet.condition.durations.fit(alignments, config.seed)
     unet = unet.to(device, memory_format=torch.channels_last)
     return DDPM(unet, data.params, **fixed, precision=config.precision)
 

@@ -19,7 +19,7 @@ from ddpmlib.diffusion.ddpm import DDPM
 from ddpmlib.models.condition import PhoneCondition
 from ddpmlib.models.condition_rows import drop_conditions
 from ddpmlib.models.devices import autocast, broadcast, check_processes, make_accelerator
-from ddpmlib.models.encoders import mean_mel_loss
+from ddpmlib.models.encoders import known_frames, mean_mel_loss
 from ddpmlib.models.unet import UNetConfig
 from ddpmlib.training import run_directory, step_schedule
 from ddpmlib.training.checkpoint import TrainState, first_model
@@ -91,6 +91,8 @@ class _Loop:
             content = run_directory.last_checkpoint(self.state, *self.locations, resume)
         if content := broadcast(self.accelerator, content):
             self.state.load(content)
+        else:
+            self.state.fit_durations(self.data)
         if self.is_main:
             run_directory.open_run(self.state, *self.locations)
         self.saved = self.published = self.state.seconds
@@ -152,7 +154,8 @@ class _Loop:
                 if not self.has_phones:
                     return self.network(*inputs, *condition)
                 output, mean = self.network(*inputs, *condition, with_mean=True)
-            mean_loss = mean_mel_loss(mean, x_0, *condition)
+            frames = accelerator.reduce(known_frames(*condition), "mean")
+            mean_loss = mean_mel_loss(mean, x_0, *condition, frames)
             return output
 
         alpha_bar = self.state.model.alpha_bar

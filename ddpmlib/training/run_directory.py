@@ -104,14 +104,16 @@ def publish_run(folder: Path, mirror: str, can_wait: bool = False) -> None:
 
 def keep_guiding_model(model: DDPM, folder: Path, share: float) -> None:
     """Save the weights of a young run, once, as guiding model of the later ones: see
-    `guidance.guided`. A conditional model is guided by its null condition and needs none.
+    `guidance.guided`. A model of classes, vectors or texts is guided by its null condition and
+    needs none; one of phones is also sampled without a condition.
 
     Args:
         share: of the run that is done, 0...1.
     """
     path = folder / GUIDING_MODEL
     young = GUIDING_MODEL_SHARE <= share < 1
-    if model.condition_spec is None and young and not path.exists():
+    guided = model.condition_spec is None or model.has_phones
+    if guided and young and not path.exists():
         model.save(path)
 
 
