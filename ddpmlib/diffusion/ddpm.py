@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -46,7 +47,8 @@ class DDPM:
         process.check_prediction_type(self.prediction_type)
         self.network.config.check_image_size(self.params.image_size)
         if self.guiding_model:
-            for name in ("params", "schedule", "noise_steps", "prediction_type"):
+            same = ("params", "schedule", "noise_steps", "prediction_type")
+            for name in (*same, "condition_spec") if self.has_phones else same:
                 theirs, ours = getattr(self.guiding_model, name), getattr(self, name)
                 if theirs != ours:
                     raise ValueError(f"{name} of the guiding model is {theirs}; needed: {ours}")
@@ -88,7 +90,7 @@ class DDPM:
             num_steps: sampling steps, 1 ... noise_steps; with guidance each evaluates two networks.
             callback: see `samplers.Callback`; called for every batch.
             seconds: length of each, by default that of the training data. Longer ones are sampled
-                in overlapping windows (`windows.over_windows`), shorter ones cut off.
+                in overlapping windows (`over_windows`), shorter ones cut off.
             guidance_scale: see `guided`.
             noise: initial noise, instead of `noise(count, seed, seconds)`.
             condition: a label, a text or a vector for all; or one for each sample, in a list or as
@@ -100,8 +102,7 @@ class DDPM:
             (count, 1, n_mels, n_frames) float32 in [-1, 1].
 
         Raises:
-            ValueError: unknown sampler; num_steps, count, seconds or guidance_scale out of range;
-                noise, condition or edit that do not fit.
+            ValueError: an argument out of range, unknown, or that does not fit; names it.
         """
         if sampler not in SAMPLERS:
             raise ValueError(f"sampler is {sampler!r}; needed: {', '.join(SAMPLERS)}")
@@ -146,8 +147,8 @@ class DDPM:
         return say(self, texts, seed, speed, guidance_scale, num_steps, **options)
 
     def noise(self, count: int, seed: int = 0, seconds: float | None = None) -> torch.Tensor:
-        """Initial noise of `sample`: standard normal (count, 1, n_mels, n_frames), one sample after
-        the other; never narrower than the training data."""
+        """Initial noise of `sample`, (count, 1, n_mels, n_frames), as wide as the training data or
+        wider."""
         width = max(self.params.frames_in(seconds or self.params.seconds), self.params.n_frames)
         return self._draw(count, width, torch.Generator().manual_seed(seed))
 
@@ -161,8 +162,8 @@ class DDPM:
             return None
         if self.condition_spec is None:
             raise ValueError(f"condition is {condition!r}; needed: None, it is unconditional")
-        each = isinstance(condition, list | torch.Tensor)
-        rows = encode_conditions(self.condition_spec, condition, count if each else 1)
+        each = count if isinstance(condition, list | torch.Tensor) else 1
+        rows = encode_conditions(self.condition_spec, condition, each)
         return rows if guidance_scale else rows[:1]  # guidance_scale 0 ignores them
 
     def _guided(
@@ -174,40 +175,37 @@ class DDPM:
             how = (self.params.n_frames, windows, self.has_phones)
             return over_windows(model.predict, *how) if windows else model.predict
 
-        guiding = self.guiding_model
-        if conditions is None:
-            # The null condition of a conditional model is not what a guiding model was trained for.
-            guiding = None if self.condition_spec and not self.has_phones else guiding
-            return guided(predict(self), guidance_scale, guiding=guiding and predict(guiding))
-        null = drop_conditions(self.condition_spec, conditions[:1], True)
-        return guided(predict(self), guidance_scale, conditions, null)
+        own, guiding = predict(self), self.guiding_model
+        if self.has_phones and guiding and conditions is not None:  # both say the same
+            both = (partial(each, condition=conditions) for each in (own, predict(guiding)))
+            return guided(next(both), guidance_scale, guiding=next(both))
+        if conditions is not None:
+            null = drop_conditions(self.condition_spec, conditions[:1], True)
+            return guided(own, guidance_scale, conditions, null)
+        # The null condition of a conditional model is not what a guiding model was trained for.
+        used = guiding and (self.has_phones or not self.condition_spec)
+        return guided(own, guidance_scale, guiding=predict(guiding) if used else None)
 
     def predict(
         self, x_t: torch.Tensor, time: torch.Tensor, condition: torch.Tensor | None = None
     ) -> torch.Tensor:
         """The network's prediction, of `prediction_type`.
 
-        Args:
-            x_t: (batch, 1, n_mels, n_frames).
-            time: (batch,) in [0, 1).
-            condition: (batch, ...), or one row for all; None: the null condition.
+        Args: x_t (batch, 1, n_mels, n_frames), time (batch,) in [0, 1), condition (batch, ...), or
+            one row for all; None: the null condition.
         """
-        rows = ()
-        if condition is not None:
-            rows = (condition.expand(len(x_t), *condition.shape[1:]),)
+        rows = () if condition is None else (condition.expand(len(x_t), *condition.shape[1:]),)
         with autocast(x_t.device, self.precision):
             return self.network(x_t, time, *rows)
 
     @torch.inference_mode()
     def loss_on(self, mels: torch.utils.data.Dataset, batch_size: int = 16) -> float | None:
-        """Mean training loss on held-out mel-spectrograms, with the same noise at every call.
+        """Mean training loss on held-out mel-spectrograms, with the same noise at every call; None
+        when there are none.
 
         Args:
             mels: items (1, n_mels, n_frames), with their `conditions` if the model has any; of
                 more than VALIDATION_MELS, an evenly spread part is used.
-
-        Returns:
-            None when there are none.
 
         Raises:
             ValueError: they have another kind of condition.
@@ -251,8 +249,7 @@ class DDPM:
         facts, state = load_weights(path, "ddpm")
         try:
             baseline = facts["network"] == BaselineConfig().to_dict()
-            config = BaselineConfig() if baseline else UNetConfig(**facts["network"])
-            network = config.build()
+            network = (BaselineConfig() if baseline else UNetConfig(**facts["network"])).build()
             # A wrapper for several GPUs puts "module." before every name.
             network.load_state_dict({n.removeprefix("module."): v for n, v in state.items()})
             params = SpectrogramParams.from_dict(facts["params"])

@@ -31,7 +31,7 @@ def guided(
         predict: (x_t, time, condition) -> prediction; see `DDPM.predict`.
         condition: (batch, ...), or one row for the whole batch.
         null_condition: (1, ...), needed with a condition.
-        guiding: the guiding model.
+        guiding: the guiding model, without a condition of its own or with one that it has already.
 
     Raises:
         ValueError: guidance_scale is not a finite number.
@@ -39,7 +39,7 @@ def guided(
     if not isinstance(guidance_scale, Real) or not math.isfinite(guidance_scale):
         raise ValueError(f"guidance_scale is {guidance_scale!r}; needed: a finite number")
     if guidance_scale == 1 or (condition is None and guiding is None):
-        return partial(predict, condition=condition)
+        return predict if condition is None else partial(predict, condition=condition)
     if condition is not None and guidance_scale == 0:
         return predict
 

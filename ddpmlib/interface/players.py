@@ -32,6 +32,27 @@ _SEEK = (
     "audio.currentTime=audio.duration*event.offsetX/this.clientWidth;"
 )
 _SAVE = "this.href=this.closest('figure').querySelector('audio').currentSrc"
+# Of a click on a button over a plot: the sound between the two times that are its value. An audio
+# element cannot stop within milliseconds, Web Audio can.
+PLAY_PART = (
+    "const button=event.target.closest('button');if(!button)return;"
+    "const [from,to]=button.value.split(' ').map(Number),context=window.parts??=new AudioContext(),"
+    f"audio=this.closest('figure').querySelector('audio');{_ALONE}"
+    "context.resume();audio.currentTime=from;"
+    "this.sound??=context.decodeAudioData(Uint8Array.from(atob(audio.src.split(',')[1]),"
+    "letter=>letter.charCodeAt()).buffer);"
+    "this.sound.then(sound=>{context.part?.stop();const part=context.createBufferSource();"
+    "part.buffer=sound;part.connect(context.destination);part.start(0,from,to-from);"
+    "context.part=part});"
+)
+# Of such buttons: in turn their names stand high and low, so that those of short ones have room.
+PARTS = (
+    "<style>.part{all:unset;position:absolute;top:14%;bottom:0;display:flex;cursor:pointer;"
+    "box-sizing:border-box;justify-content:center;border-left:1px solid #fff9;color:#fff;"
+    "font-size:.7em;line-height:1.2;white-space:nowrap;text-shadow:0 0 2px #000,0 0 2px #000}"
+    ".part:nth-of-type(even){padding-top:1.2em}.part.word{top:0;bottom:86%;padding:0;"
+    "font-size:.95em}.part:hover,.part:focus{background:#fff5}</style>"
+)
 
 
 def mel_ticks(params: SpectrogramParams) -> tuple[np.ndarray, list[int]]:
@@ -60,7 +81,9 @@ def player(label: str, samples: np.ndarray, sample_rate: int, moving: str = "") 
     )
 
 
-def mel_svg(mel: np.ndarray, params: SpectrogramParams, title: str) -> str:
+def mel_svg(
+    mel: np.ndarray, params: SpectrogramParams, title: str, size: tuple[int, int] = SIZE
+) -> str:
     """(n_mels, n_frames) or (1, n_mels, n_frames) in [-1, 1] with axes in seconds and Hz."""
     from matplotlib import colormaps
     from PIL import Image
@@ -71,7 +94,8 @@ def mel_svg(mel: np.ndarray, params: SpectrogramParams, title: str) -> str:
     png = io.BytesIO()
     image.save(png, "PNG")
     (x, y, width, height), seconds = PLOT, mel.shape[1] * params.hop_length / params.sample_rate
-    labels = [(x + width, SIZE[1] - 3, "end", "seconds"), (1, SIZE[1] - 5, "start", "Hz")]
+    width, height = width + size[0] - SIZE[0], height + size[1] - SIZE[1]
+    labels = [(x + width, size[1] - 3, "end", "seconds"), (1, size[1] - 5, "start", "Hz")]
     for band, hertz in zip(*mel_ticks(params), strict=True):
         labels.append((x - 3, y + height * (1 - band / params.n_mels) + 3, "end", hertz))
     for second in range(0, int(seconds) + 1, 1 if seconds < 8 else 2):
@@ -81,7 +105,7 @@ def mel_svg(mel: np.ndarray, params: SpectrogramParams, title: str) -> str:
         for left, top, anchor, label in labels
     ]
     return (
-        f'<svg viewBox="0 0 {SIZE[0]} {SIZE[1]}" role="img" aria-label="{html.escape(title)}" '
+        f'<svg viewBox="0 0 {size[0]} {size[1]}" role="img" aria-label="{html.escape(title)}" '
         'style="width: 100%; display: block" font-size="9" fill="currentColor">'
         f'<image x="{x}" y="{y}" width="{width}" height="{height}" preserveAspectRatio="none" '
         f'href="data:image/png;base64,{_base64(png)}"/>{"".join(texts)}</svg>'
@@ -101,13 +125,21 @@ def mel_player(mel: np.ndarray, samples: np.ndarray, params: SpectrogramParams, 
     return plot_player(mel_svg(mel, params, title), samples, params.sample_rate, title, SPAN)
 
 
-def plot_player(drawn: str, samples: np.ndarray, sample_rate: int, title: str, span: tuple) -> str:
+def plot_player(
+    drawn: str,
+    samples: np.ndarray,
+    sample_rate: int,
+    title: str,
+    span: tuple[float, float],
+    width: str = "",
+) -> str:
     """HTML of a plot, over which a line runs, and its player; a click on the plot seeks.
 
     Args:
         drawn: HTML of the plot.
         samples: (n,) at `sample_rate` Hz, in [-1, 1].
         span: where in the width of the plot its seconds begin and end, 0...1.
+        width: CSS for that of the plot, which is scrolled where there is less room.
     """
     name, over = html.escape(title), "position: absolute; top: 0; bottom: 0"
     seconds = f"{over}; left: {100 * span[0]:.2f}%; width: {100 * (span[1] - span[0]):.2f}%"
@@ -116,9 +148,9 @@ def plot_player(drawn: str, samples: np.ndarray, sample_rate: int, title: str, s
         f'<figure style="margin: 0.5em; min-width: 0"><figcaption>{name} '
         f'<a href="#" download="{name}.flac" onclick="{_SAVE}" '
         f'aria-label="download {name}" style="text-decoration: underline">download</a></figcaption>'
-        f'<div style="position: relative">{drawn}'
+        f'<div style="overflow-x: auto"><div style="position: relative; {width}">{drawn}'
         f'<div style="{seconds}; cursor: pointer" onclick="{_SEEK}">'
-        f'<i style="{line}; pointer-events: none"></i></div></div>'
+        f'<i style="{line}; pointer-events: none"></i></div></div></div>'
         f"{player(title, samples, sample_rate, _HEAD)}</figure>"
     )
 

@@ -6,6 +6,7 @@ import numpy as np
 
 from ddpmlib.interface.players import COLORS, mel_ticks
 from ddpmlib.spectrogram.params import SpectrogramParams
+from ddpmlib.text.alignment import Alignment
 
 VIEWS_SPAN = (0.075, 0.985)  # where in the width of `waveform_stft_mel` its seconds begin and end
 _IMAGE = {"origin": "lower", "aspect": "auto", "cmap": COLORS}
@@ -21,6 +22,25 @@ def show_mel(ax, mel: np.ndarray, params: SpectrogramParams, title: str = "") ->
     ax.set_yticks(*mel_ticks(params))
     ax.set(xlabel="seconds", ylabel="Hz")
     ax.set_title(title, parse_math=False)  # names of files may hold dollars
+
+
+def show_alignment(
+    ax, mel: np.ndarray, params: SpectrogramParams, alignment: Alignment, title: str = ""
+) -> None:
+    """Draw a mel-spectrogram as `show_mel` does, with words and phones over it."""
+    from matplotlib.patheffects import withStroke
+
+    show_mel(ax, mel, params, title)
+    style = {"color": "white", "horizontalalignment": "center", "parse_math": False}
+    style["path_effects"] = [withStroke(linewidth=1.5, foreground="black")]
+    for i, phone in enumerate(alignment.phones):
+        ax.axvline(phone.end, color="white", linewidth=0.4)
+        height = (0.8, 0.73)[i % 2] * params.n_mels  # in turn: short ones have room for their names
+        ax.text((phone.start + phone.end) / 2, height, phone.name, fontsize=7, **style)
+    for word in alignment.words:
+        ax.axvline(word.start, 0.86, color="white", linewidth=1.5)
+        middle = (word.start + word.end) / 2
+        ax.text(middle, 0.9 * params.n_mels, word.name, fontsize=9, **style)
 
 
 def mel_grid(mels, params: SpectrogramParams, titles=(), columns: int = 4):

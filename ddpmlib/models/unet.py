@@ -126,9 +126,8 @@ class UNet(nn.Module):
                 self.ups.append(Upsample(channels))
         self.norm = nn.GroupNorm(GROUPS, channels)
         self.head = zeroed(nn.Conv2d(channels, config.patch**2, 3, padding=1))
-        if config.condition:  # last, so that all else begins as without a condition
-            how = (config.heads, config.patch)
-            self.condition = encoder(config.condition, embedding, widths, *how)
+        if spec := config.condition:  # last, so that all else begins as without a condition
+            self.condition = encoder(spec, embedding, widths, config.heads, config.patch)
 
     def forward(
         self,

@@ -74,9 +74,8 @@ class _Loop:
         self.locations = run_directory.run_locations(run_folder, config)
         self.folder, self.callback = self.locations[0], callback
         self.accelerator = make_accelerator(config.device, self.folder)
-        self.is_main = self.accelerator.is_main_process
+        self.is_main, self.device = self.accelerator.is_main_process, self.accelerator.device
         check_processes(config.batch_size, self.accelerator.num_processes)
-        self.device = self.accelerator.device
         model = first_model(config, data, network, self.device)
         self.state = TrainState(model, config, data.fingerprint)
         self.steps_per_epoch = len(data) // config.batch_size

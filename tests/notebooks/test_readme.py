@@ -178,6 +178,9 @@ def assert_demo(workbook: Path, samples: int) -> None:
         assert len(sound) / rate == pytest.approx(10 if wav.stem == "long" else 4.1, abs=0.1)
         assert np.isfinite(sound).all()
         assert np.abs(sound).max() > 0.01
+    said = sorted((folder / "said").glob("*.wav"))
+    assert [wav.name for wav in said] == [f"{i:03d}.wav" for i in range(4)]
+    assert soundfile.info(said[0]).duration > 1.5  # a whole sentence
     assert (folder / "real_and_generated.png").stat().st_size > 10_000
     for name in ("02_build_spectrograms", "03_train_ddpm", "04_sample_and_listen"):
         path = folder / f"{name}.ipynb"
