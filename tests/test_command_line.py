@@ -1,18 +1,24 @@
 """`python -m ddpmlib COMMAND`: help with examples, exit codes, one sentence where it fails."""
 
 import json
+import shlex
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import soundfile
+from conditional import speaking
+from spoken import write_tones
 from tiny import NETWORK, PARAMS, fit, write_data
 
 from ddpmlib.__main__ import COMMANDS, main
+from ddpmlib.data import build
 from ddpmlib.data.dataset import SpectrogramSet
 from ddpmlib.diffusion.ddpm import DDPM
 from ddpmlib.diffusion.provenance import reproduce
+from ddpmlib.metrics import speech
 
 TRAIN = ["train", "--dataset", "tiny.npy", "--image-size", "8", "16", "--batch-size", "4"]
 TRAIN += ["--noise-steps", "20", "--num-samples", "0", "--epochs", "1", "--device", "cpu"]
@@ -53,7 +59,7 @@ def test_each_example_is_understood(capsys):
         pretended = {name: type(command)(command.summary, "", command.add_options, ran.append)}
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("ddpmlib.__main__.COMMANDS", pretended)
-            main(command.examples.split()[1:])
+            main(shlex.split(command.examples)[1:])
         assert len(ran) == 1, name
 
 
@@ -101,6 +107,9 @@ def test_train_takes_the_options_of_a_config(workbook):
         (["evaluate", "nowhere"], "nowhere does not exist"),
         (["profile", "--image-size", "60", "250"], "multiples of 8, such as (64, 248)"),
         (["vocoder", "none.npy"], "spectrograms/none.json does not exist"),
+        (["say", "Hello.", "--run", "nobody"], "runs/nobody does not exist"),
+        (["say"], "needed: either a text, or --file with one text a line"),
+        (["say", "Hello.", "--file", "lines.txt"], "needed: either a text, or --file"),
     ],
 )
 def test_what_fails_is_one_sentence_and_exit_code_1(workbook, argv, sentence, capsys):
@@ -108,6 +117,122 @@ def test_what_fails_is_one_sentence_and_exit_code_1(workbook, argv, sentence, ca
     assert code == 1
     assert sentence in said
     assert "\n" not in said.strip()
+
+
+SAY = ["say", "--run", "voice", "--num-steps", "2", "--device", "cpu"]
+
+
+@pytest.fixture
+def voice(workbook):
+    """A workbook whose run `voice` says texts."""
+    (workbook / "data" / "runs" / "voice").mkdir(parents=True)
+    speaking().save(workbook / "data" / "runs" / "voice" / "model.safetensors")
+    return workbook
+
+
+def test_a_text_is_said_into_a_wav_file(voice, capsys):
+    main([*SAY, "Good day, sir.", "--seed", "3", "--out", "new/day.wav"])
+    assert capsys.readouterr().out.splitlines()[-1] == "new/day.wav"
+    sound, _ = soundfile.read(voice / "new" / "day.wav")
+    [said] = speaking().say("Good day, sir.", seed=3, num_steps=2)
+    assert len(sound) == len(said.audio)
+    main([*SAY, "Good day, sir.", "--speed", "2"])
+    assert capsys.readouterr().out.splitlines()[-1] == "said.wav"
+    assert soundfile.info(voice / "said.wav").frames < 0.6 * len(sound)
+
+
+def test_the_options_of_say_reach_the_model(voice, monkeypatch):
+    given, say = [], DDPM.say
+
+    def spy(self, text, **how):
+        given.append(how)
+        return say(self, text, **how)
+
+    monkeypatch.setattr(DDPM, "say", spy)
+    main([*SAY, "Hi.", "--seed", "5", "--speed", "0.9", "--guidance-scale", "3", "--spell"])
+    [how] = given
+    assert how.pop("lexicon").spell
+    assert how == {"seed": 5, "speed": 0.9, "guidance_scale": 3.0, "num_steps": 2}
+
+
+def test_each_line_of_a_file_is_said_into_a_folder(voice, capsys):
+    (voice / "lines.txt").write_text("Good day.\n\nGood night.\n")
+    main([*SAY, "--file", "lines.txt"])
+    assert capsys.readouterr().out.splitlines()[-2:] == ["said/001.wav", "said/003.wav"]
+    assert (voice / "said" / "texts.csv").read_text().splitlines()[1] == "001.wav,Good day."
+
+
+def test_own_pronunciations_and_spelling_are_options_of_say(voice, capsys):
+    code, sentence = fails(capsys, *SAY, "The pfft.")
+    assert (code, "cannot pronounce 'pfft'" in sentence) == (1, True)
+    assert "\n" not in sentence.strip()
+    main([*SAY, "The pfft.", "--spell"])
+    (voice / "own.txt").write_text("pfft\tP F AH T\n")
+    main([*SAY, "The pfft.", "--pronunciations", "own.txt"])
+    code, sentence = fails(capsys, *SAY, "The pfft.", "--pronunciations", "none.txt")
+    assert (code, "none.txt does not exist" in sentence) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("argv", "sentence"),
+    [
+        (["..."], "text is '...'; needed: at least one word or number"),
+        (["Hi.", "--speed", "9"], "speed is 9.0; needed: 0.4 to 2.5"),
+        (["--file", "none.txt"], "none.txt does not exist"),
+    ],
+)
+def test_what_cannot_be_said_is_one_sentence(voice, argv, sentence, capsys):
+    code, said = fails(capsys, *SAY, *argv)
+    assert (code, sentence in said, "\n" in said.strip()) == (1, True, False)
+    assert not list(voice.glob("said*"))
+
+
+def test_a_run_that_knows_no_phones_says_nothing(workbook, capsys):
+    run = workbook / "data" / "runs" / "voice"
+    run.mkdir(parents=True)
+    DDPM(NETWORK.build(), PARAMS).save(run / "model.safetensors")
+    code, sentence = fails(capsys, *SAY, "Hi.")
+    assert (code, "condition of the model is none; needed: phones" in sentence) == (1, True)
+
+
+def test_prepare_aligns_on_request(workbook, capsys):
+    for i in range(3):
+        write_tones(workbook / "tones", str(i), seed=i)
+    grid = ["--n-fft", "256", "--hop-length", "64", "--n-mels", "8", "--n-frames", "16"]
+    main(["prepare", "tones", "--workers", "1", "--align", "--join", *grid])
+    printed = capsys.readouterr().out
+    assert "3 of 3 recordings aligned with their texts" in printed
+    assert len(SpectrogramSet("spectrograms/tones.npy", None, None, "phones").alignments()) == 3
+    main(["prepare", "tones", "--workers", "1", "--name", "without", *grid])
+    assert "aligned" not in capsys.readouterr().out
+    for path in (workbook / "tones").glob("*.TextGrid"):
+        path.unlink()
+    code, sentence = fails(capsys, "prepare", "tones", "--workers", "1", "--align", *grid)
+    assert (code, "none of 3 recordings could be aligned" in sentence) == (1, True)
+
+
+def test_pronunciations_reach_the_alignment(workbook, monkeypatch):
+    given = []
+    monkeypatch.setattr(build, "build_dataset", lambda *_, **how: given.append(how["aligner"]))
+    (workbook / "own.txt").write_text("pfft\tP F AH T\n")
+    main(["prepare", "tones", "--align", "--pronunciations", "own.txt", "--spell"])
+    main(["prepare", "tones"])
+    assert given[0].lexicon.own == {"pfft": [("P", "F", "AH", "T")]}
+    assert given[0].lexicon.spell
+    assert given[1] is None
+
+
+def test_evaluate_compares_with_texts_on_request(monkeypatch, capsys):
+    given = []
+    scores = SimpleNamespace(score_folder_texts=lambda *args: given.append(args) or {"word": 0.5})
+    monkeypatch.setitem(sys.modules, "ddpmlib.metrics.intelligibility", scores)
+    monkeypatch.setattr(speech, "score_folder", lambda folder: [folder])
+    monkeypatch.setattr(speech, "evaluate", lambda found, reference: {"dnsmos": 3.0})
+    main(["evaluate", "said"])
+    assert capsys.readouterr().out.split() == ["dnsmos", "3.0"]
+    main(["evaluate", "said", "--texts", "said/texts.csv"])
+    assert capsys.readouterr().out.split() == ["dnsmos", "3.0", "word", "0.5"]
+    assert given == [("said", "said/texts.csv")]
 
 
 @pytest.mark.parametrize(

@@ -47,8 +47,7 @@ class DDPM:
         process.check_prediction_type(self.prediction_type)
         self.network.config.check_image_size(self.params.image_size)
         if self.guiding_model:
-            same = ("params", "schedule", "noise_steps", "prediction_type")
-            for name in (*same, "condition_spec") if self.has_phones else same:
+            for name in ("params", "schedule", "noise_steps", "prediction_type"):
                 theirs, ours = getattr(self.guiding_model, name), getattr(self, name)
                 if theirs != ours:
                     raise ValueError(f"{name} of the guiding model is {theirs}; needed: {ours}")
@@ -176,15 +175,15 @@ class DDPM:
             return over_windows(model.predict, *how) if windows else model.predict
 
         own, guiding = predict(self), self.guiding_model
-        if self.has_phones and guiding and conditions is not None:  # both say the same
-            both = (partial(each, condition=conditions) for each in (own, predict(guiding)))
-            return guided(next(both), guidance_scale, guiding=next(both))
-        if conditions is not None:
-            null = drop_conditions(self.condition_spec, conditions[:1], True)
-            return guided(own, guidance_scale, conditions, null)
-        # The null condition of a conditional model is not what a guiding model was trained for.
-        used = guiding and (self.has_phones or not self.condition_spec)
-        return guided(own, guidance_scale, guiding=predict(guiding) if used else None)
+        # The null condition of other conditional models is not what one was trained for.
+        null_only = conditions is not None and guidance_scale == 0
+        if guiding and not null_only and (self.has_phones or not self.condition_spec):
+            own = own if conditions is None else partial(own, condition=conditions)
+            return guided(own, guidance_scale, guiding=predict(guiding))
+        if conditions is None:
+            return guided(own, guidance_scale)
+        null = drop_conditions(self.condition_spec, conditions[:1], True)
+        return guided(own, guidance_scale, conditions, null)
 
     def predict(
         self, x_t: torch.Tensor, time: torch.Tensor, condition: torch.Tensor | None = None

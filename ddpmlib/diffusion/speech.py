@@ -24,7 +24,7 @@ from ddpmlib.text.utterance import part_of, replaced, timed
 from ddpmlib.vocoder.waveform import image_to_audio
 
 SPEECH_GUIDANCE = 1.5  # guidance scale of speech, see `guidance.guided`
-SPEAKING = "demo"  # the run that says a text where none is given
+SPEAKING = "pretrained/sample_voice"  # the weights that say a text where none are given
 TEXTS = "texts.csv"
 SEEDS = 2**32  # torch on a processor ignores what is above 32 bits
 

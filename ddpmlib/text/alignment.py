@@ -48,7 +48,7 @@ class Alignment:
 
     phones: tuple[Interval, ...]
     words: tuple[Interval, ...]
-    score: float = 0.0  # mean log likelihood of a frame inside words; right texts have -5 to -15
+    score: float = 0.0  # mean log likelihood of a frame; right texts have -5 to -15
 
     def __post_init__(self):
         # JSON brings lists.
@@ -156,13 +156,14 @@ def _known(decoder, word: str, lexicon: Lexicon) -> str:
 
 
 def _read(found, seconds: float, words: Sequence[str]) -> Alignment:
-    phones, spoken, scores, frames = [], [], 0.0, 0
+    phones, spoken, likelihoods = [], [], []
     for word in found:
         start, end = word.start, word.start + word.duration
-        if word.name.startswith("<") or word.name.startswith("["):
+        silent = word.name.startswith(("<", "["))
+        likelihoods.append((word.score, word.duration, not silent))
+        if silent:
             phones.append((SILENCE, start, end))
             continue
-        scores, frames = scores + word.score, frames + word.duration
         name = re.sub(rf"({OWN})?(\(\d+\))?$", "", word.name)
         spoken.append((name, start, end))
         phones += [(phone.name, phone.start, phone.start + phone.duration) for phone in word]
@@ -183,7 +184,12 @@ def _read(found, seconds: float, words: Sequence[str]) -> Alignment:
     joined = (
         (first, *joined[1:-1], last) if len(joined) > 1 else (Interval(first.name, 0, seconds),)
     )
-    return Alignment(joined, intervals(spoken), round(scores / frames, 2))
+    # The worse of two: words that are not there, or speech that passes for a pause.
+    total, frames, inside = np.array(likelihoods, float).T
+    score = min(
+        (total * part).sum() / (frames * part).sum() for part in (inside, np.ones_like(inside))
+    )
+    return Alignment(joined, intervals(spoken), round(float(score), 2))
 
 
 def _without_neighbouring_silences(phones: list[tuple]) -> list[tuple]:

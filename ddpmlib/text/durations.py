@@ -72,7 +72,7 @@ class DurationPredictor(nn.Module):
     def _fit(self, examples: list[Example]) -> "DurationPredictor":
         logs = torch.cat([values for *_, values in examples])
         self.mean.copy_(logs.mean())
-        self.deviation.copy_(logs.std())
+        self.deviation.copy_(logs.std(correction=0))
         self.train().requires_grad_(True)
         optimizer = torch.optim.AdamW(self.parameters(), lr=RATE, weight_decay=DECAY)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, total_steps=STEPS)

@@ -118,14 +118,14 @@ def _ends(before: str, mark: str, after: str) -> bool:
 
 
 def _plain(text: str) -> str:
-    """One form of each character: straight quotes, short dashes, ASCII digits."""
+    """One form of each character: straight quotes, short dashes, no invisible ones."""
     text = "".join(c for c in text if unicodedata.category(c) != "Cf" and c not in "\ufe0f™®©")
     text = re.sub("[’‘ʼ`´]", "'", re.sub("[−‐‑]", "-", text))
     text = re.sub("[²³]", lambda m: f" {SYMBOLS[m[0]]} ", text)
     text = re.sub(r"(?<=\d)(?=[¼-¾⅐-⅞])", " ", text)
     text = unicodedata.normalize("NFKC", text).replace("⁄", "/")
-    text = re.sub(r"\d", lambda m: str(unicodedata.decimal(m[0])), text)
     text = re.sub(r"https?://(www\.)?|\bwww\.", "", text)
+    text = re.sub(r"\[[^\w\[\]]*\]", " ", text)  # a sign that shows what the word before it says
     return string.capwords(text) if text.isupper() else text
 
 

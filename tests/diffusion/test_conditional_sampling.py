@@ -11,7 +11,7 @@ from tiny import PARAMS
 from ddpmlib.diffusion.ddpm import DDPM
 from ddpmlib.diffusion.guidance import guided
 from ddpmlib.diffusion.samplers import SAMPLERS
-from ddpmlib.models.condition import encode_conditions
+from ddpmlib.models.condition_rows import encode_conditions
 
 
 def model(spec, seed=0) -> DDPM:

@@ -21,7 +21,7 @@ def noise(width: int, count: int = 2) -> torch.Tensor:
 
 @pytest.mark.parametrize("width", [16, 17, 24, 40, 41, 100])
 def test_a_model_of_single_places_is_the_same_in_windows(width):
-    def model(x_t, time):
+    def model(x_t, time, condition=None):
         assert width in (WIDTH, x_t.shape[-1]) or x_t.shape[1:] == (1, 8, WIDTH)
         return x_t.sin() * (1 + time[:, None, None, None])
 
@@ -29,9 +29,35 @@ def test_a_model_of_single_places_is_the_same_in_windows(width):
     torch.testing.assert_close(over_windows(model, WIDTH)(x_t, TIME), model(x_t, TIME))
 
 
+@pytest.mark.parametrize("rows", [1, 2])
+@pytest.mark.parametrize("width", [16, 17, 40, 41])
+def test_a_condition_with_a_row_for_each_frame_is_cut_along(width, rows):
+    def model(x_t, time, condition=None):
+        assert condition.shape == (len(x_t), x_t.shape[-1], 3)
+        frames = condition[..., 0] + 10 * condition[..., 1]
+        return x_t + frames[:, None, None] * (1 + time[:, None, None, None])
+
+    x_t = noise(width)
+    condition = torch.rand(rows, width, 3, generator=torch.Generator().manual_seed(1))
+    found = over_windows(model, WIDTH, batch_size=3, aligned=True)(x_t, TIME, condition)
+    torch.testing.assert_close(found, model(x_t, TIME, condition.expand(2, -1, -1)))
+    no_condition = lambda x_t, time, condition: x_t + (condition is None)  # noqa: E731
+    torch.testing.assert_close(over_windows(no_condition, WIDTH, 3, True)(x_t, TIME), x_t + 1)
+
+
+@pytest.mark.parametrize("rows", [1, 2])
+def test_any_other_condition_is_that_of_all_windows(rows):
+    def model(x_t, time, condition=None):
+        return x_t + condition[:, :1, None, None]
+
+    x_t, condition = noise(40), torch.tensor([[1.0, 5.0], [2.0, 6.0]])[:rows]
+    found = over_windows(model, WIDTH, batch_size=3)(x_t, TIME, condition)
+    torch.testing.assert_close(found, model(x_t, TIME, condition))
+
+
 def test_neighbours_share_the_middle_and_it_changes_smoothly():
     # Each window predicts its own number: what lies between is a mix without a jump.
-    def model(x_t, time):
+    def model(x_t, time, condition=None):
         numbers = torch.arange(len(x_t)).float()
         return numbers[:, None, None, None].expand_as(x_t)
 
@@ -45,7 +71,7 @@ def test_neighbours_share_the_middle_and_it_changes_smoothly():
 def test_cost_grows_with_the_length_and_batches_stay_small():
     seen = []
 
-    def model(x_t, time):
+    def model(x_t, time, condition=None):
         seen.append(len(x_t))
         return x_t
 

@@ -16,7 +16,8 @@ from ddpmlib.data.preparation import Preparation
 from ddpmlib.diffusion.ddpm import DDPM
 from ddpmlib.experiments import conditional_results, examples, results
 from ddpmlib.metrics import speech
-from ddpmlib.models.condition import TextCondition, encode_conditions
+from ddpmlib.models.condition import TextCondition
+from ddpmlib.models.condition_rows import encode_conditions
 from ddpmlib.training.run_directory import read_metrics
 
 

@@ -9,6 +9,7 @@ import pytest
 from ddpmlib.interface import plots
 from ddpmlib.spectrogram.mel import audio_to_image
 from ddpmlib.spectrogram.params import DEFAULT, SpectrogramParams
+from ddpmlib.text.alignment import Alignment, Interval
 
 
 @pytest.fixture(autouse=True)
@@ -80,3 +81,15 @@ def test_three_views_share_their_seconds():
         assert ax.get_xlim() == pytest.approx((0, 1.5))
         box = ax.get_position()
         assert (box.x0, box.x1) == pytest.approx((left, right)), "the playhead runs over all of it"
+
+
+def test_words_and_phones_stand_at_their_time():
+    phones = Interval("SIL", 0, 0.5), Interval("AY", 0.5, 0.75), Interval("$K$", 0.75, 1.5)
+    alignment = Alignment(phones, (Interval("ike", 0.5, 1.5),))
+    ax = plt.figure().subplots()
+    plots.show_alignment(ax, np.zeros((64, 100)), DEFAULT, alignment, "a_$1_$2")
+    at = {text.get_text(): text.get_position()[0] for text in ax.texts}
+    assert at == {"SIL": 0.25, "AY": 0.625, "$K$": 1.125, "ike": 1.0}
+    assert {0.5, 0.75, 1.5} == {line.get_xdata()[0] for line in ax.lines}
+    ax.figure.savefig(io.BytesIO())
+    assert all(0 < text.get_position()[1] < DEFAULT.n_mels for text in ax.texts)

@@ -10,10 +10,9 @@ from ddpmlib.models.condition import (
     ClassCondition,
     EmbeddingCondition,
     TextCondition,
-    drop_conditions,
-    encode_conditions,
     normalise_text,
 )
+from ddpmlib.models.condition_rows import drop_conditions, encode_conditions
 from ddpmlib.models.unet import UNetConfig
 
 LABELS, TEXTS = SPECS["labels"][0], SPECS["tokens"][0]
@@ -93,7 +92,7 @@ def test_what_cannot_be_encoded_is_refused(spec, value, message):
         (lambda: TextCondition(3, "aa"), "out of different ones"),
         (lambda: UNetConfig(condition={"kind": "smell"}), "kind of condition is 'smell'; needed"),
         (lambda: UNetConfig(condition={"kind": "labels", "x": 1}), "not describe labels: .* 'x'"),
-        (lambda: UNetConfig(condition="speaker"), "is 'speaker'; needed: ClassCondition, Emb"),
+        (lambda: UNetConfig(condition="speaker"), "is 'speaker'; needed: a condition of"),
         (
             lambda: UNetConfig(width=8, multipliers=(1, 3), heads=3, condition=TEXTS),
             "width is 8; with a condition, four times that must be a multiple of 3",

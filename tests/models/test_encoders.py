@@ -8,7 +8,8 @@ import torch
 from conditional import SPECS, batch, network
 from tiny import NETWORK
 
-from ddpmlib.models.condition import EmbeddingCondition, encode_conditions
+from ddpmlib.models.condition import EmbeddingCondition
+from ddpmlib.models.condition_rows import encode_conditions
 from ddpmlib.models.unet import UNetConfig
 
 every_spec = pytest.mark.parametrize("name", SPECS)
@@ -101,9 +102,11 @@ def test_parameters_are_called_as_in_the_weights_of_earlier_versions():
         for name, (spec, *_) in SPECS.items()
     }
     sequence = "read begin layer norm beside norm_x column to_q to_kv out"
+    phones = "table unknown first blocks images columns nothing durations merge"
     assert names == {
         "labels": {"table"},
         "vector": {"project", "nothing"},
         "sequence": set(sequence.split()),
         "tokens": set(sequence.split()),
+        "phones": set(phones.split()),
     }

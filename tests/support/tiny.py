@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 from ddpmlib.data.conditions import condition_path
 from ddpmlib.data.dataset import SpectrogramSet
 from ddpmlib.diffusion.ddpm import DDPM, WEIGHTS
-from ddpmlib.models.condition import encode_conditions
+from ddpmlib.models.condition_rows import encode_conditions
 from ddpmlib.models.unet import UNetConfig
 from ddpmlib.spectrogram.params import SpectrogramParams
 from ddpmlib.training.checkpoint import CHECKPOINT
