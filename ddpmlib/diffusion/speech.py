@@ -5,7 +5,7 @@
 
 import csv
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -96,10 +96,15 @@ def plan(
 
 
 def condition_of(alignment: Alignment, model) -> torch.Tensor:
-    """The condition (1, n_frames, FEATURES) of phones in time; as many frames as halve well."""
+    """The condition (1, n_frames, FEATURES) of phones in time; as many frames as halve well.
+
+    The last phone, a pause, lasts to the end: what follows none was never trained in joined data.
+    """
     spec, params = model.condition_spec, model.params
-    frames = frames_of(alignment.phones[-1].end, params, model.network.config.factor)
-    return torch.from_numpy(phone_frames(alignment.phones, spec.names, frames, params))[None]
+    *phones, last = alignment.phones
+    frames = frames_of(last.end, params, model.network.config.factor)
+    last = replace(last, end=max(last.end, frames * params.hop_length / params.sample_rate))
+    return torch.from_numpy(phone_frames([*phones, last], spec.names, frames, params))[None]
 
 
 def mean_mel(model, condition: torch.Tensor) -> np.ndarray:

