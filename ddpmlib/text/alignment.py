@@ -65,7 +65,7 @@ def align(samples: np.ndarray, words: Sequence[str], lexicon: Lexicon | None = N
         samples: (n,) in [-1, 1] at RATE.
         words: as `spoken_words` makes them; breaks among them are ignored, since the recording
             itself shows its pauses.
-        lexicon: of their pronunciations; by default the dictionary alone.
+        lexicon: of their pronunciations; by default the dictionary, and rules for unknown words.
 
     Raises:
         AlignmentError: no way through the recording fits the words at all.
