@@ -1,12 +1,11 @@
 """Forced alignment of all recordings of a folder, in parallel and resumable."""
 
+import bisect
 import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-
-import numpy as np
 
 from ddpmlib.audio.cleaning import clean, span
 from ddpmlib.audio.recording import load_audio
@@ -86,8 +85,11 @@ def align_recordings(
             and (w.sha256, w.settings) == (one.sha256, one.settings)
         ):
             finished[one.file] = one
+    by_length = sorted(sorted({tuple(each) for each in words.values() if each}), key=len)
     jobs = [
-        delayed(_align_one)(root, one, words[file], _others(file, words), params, aligner)
+        delayed(_align_one)(
+            root, one, words[file], _others(words[file], by_length), params, aligner
+        )
         for file, one in wanted.items()
         if file not in finished
     ]
@@ -166,14 +168,12 @@ def _words(text: str) -> list[str]:
         return []
 
 
-def _others(file: str, words: Mapping[str, list[str]]) -> list[list[str]]:
-    """Different texts of about the same length, drawn by the name of the file."""
-    own = words[file]
-    different = sorted({tuple(w) for w in words.values() if w and w != own})
-    near = sorted(different, key=lambda w: abs(len(w) - len(own)))[: 4 * OTHERS]
-    seed = int.from_bytes(hashlib.sha256(file.encode(errors="surrogatepass")).digest()[:8])
-    drawn = np.random.default_rng(seed).permutation(len(near))[:OTHERS]
-    return [list(near[i]) for i in drawn]
+def _others(own: list[str], by_length: list[tuple[str, ...]]) -> list[tuple[str, ...]]:
+    """Different texts of about the same length, evenly spread over those around it."""
+    at = bisect.bisect_left(by_length, len(own), key=len)
+    around = by_length[max(0, at - 2 * OTHERS) : at + 2 * OTHERS]
+    different = [other for other in around if other != tuple(own)]
+    return different[:: max(1, len(different) // OTHERS)][:OTHERS]
 
 
 def _fingerprint(root: Path, file: str, text: str, params: SpectrogramParams, how: Aligner) -> str:
