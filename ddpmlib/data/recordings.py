@@ -30,7 +30,7 @@ def load_recordings(
 
     sounds, params = {"train": [], "validation": []}, {}
     for dataset in datasets:
-        description = _describe(dataset)
+        description = dataset_description(dataset)
         params[dataset] = SpectrogramParams.from_dict(description["params"])
         params[datasets[0]].check_same(params[dataset], datasets[0], dataset)
         folder, rate = fetch(description["folder"]), params[dataset].sample_rate
@@ -56,7 +56,7 @@ def held_out_files(dataset: str) -> list[Path]:
     Raises:
         FileNotFoundError: the data set, or the folder of recordings that it was made from.
     """
-    description = _describe(dataset)
+    description = dataset_description(dataset)
     folder, files = fetch(description["folder"]), description["files"]
     held_out = [file for file in files if file["split"] == "validation"]
     return [folder / file["file"] for file in held_out or files]
@@ -88,7 +88,8 @@ def windows(sound: np.ndarray, sample_rate: int, seconds: float, count: int) -> 
     return [sound[s : s + size] for s in range(0, len(sound) - size + 1, size)][:count]
 
 
-def _describe(dataset: str) -> dict:
+def dataset_description(dataset: str) -> dict:
+    """What is written beside a data set: folder, files and their splits, parameters."""
     described = fetch(Path("spectrograms", dataset).with_suffix(".json"))
     return json.loads(described.read_text("utf-8"))
 

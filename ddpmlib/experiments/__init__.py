@@ -7,5 +7,6 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submod_attrs={
         "examples": ["sound_file", "table_sounds"],
         "results": ["load_results", "measure"],
+        "speaking_results": ["sound_files", "VOICES"],
     },
 )

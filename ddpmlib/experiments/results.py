@@ -18,7 +18,12 @@ from ddpmlib.data.dataset import open_splits
 from ddpmlib.data.recordings import load_recordings, windows
 from ddpmlib.diffusion.ddpm import DDPM, GUIDANCE_SCALE
 from ddpmlib.diffusion.samplers import SAMPLERS
-from ddpmlib.experiments import conditional_results, examples, training_runs
+from ddpmlib.experiments import (
+    conditional_results,
+    examples,
+    speaking_results,
+    training_runs,
+)
 from ddpmlib.experiments.examples import CORPUS, FOLDER
 from ddpmlib.metrics.memorization import diversity, nearest_neighbours
 from ddpmlib.metrics.speech import evaluate, score_clips
@@ -166,8 +171,9 @@ PARTS: dict[str, Callable[..., list[dict]]] = {
     "voices": conditional_results.rows_of_voices,
     "guidance": conditional_results.rows_of_guidance,
     "texts": conditional_results.rows_of_texts,
+    "speaking": speaking_results.rows_of_speaking,
 }
-CONDITIONAL = {"voices", "guidance", "texts"}  # of other data sets, without the reference speech
+CONDITIONAL = {"voices", "guidance", "texts", "speaking"}  # need no reference speech
 
 
 def load_results() -> dict[str, dict]:

@@ -47,7 +47,7 @@ def encoder(spec: ConditionSpec, embedding: int, widths: list[int], heads: int, 
     """The `Encoder` of a condition, for a U-Net of these widths."""
     channels = widths[-1]
     if isinstance(spec, PhoneCondition):
-        return PhoneEncoder(spec, embedding, patch, widths[0])
+        return PhoneEncoder(spec, patch, widths[0])
     if isinstance(spec, ClassCondition):
         return ClassEncoder(spec, embedding)
     if isinstance(spec, EmbeddingCondition) and not spec.length:
@@ -138,10 +138,11 @@ class PhoneEncoder(Encoder):
 
     The first of its images is also trained to be the mel-spectrogram itself, which makes the phones
     known to the network from the first steps on (the prior of Popov et al. 2021, "Grad-TTS", here a
-    channel and not the mean of the noise).
+    channel and not the mean of the noise). Where no phone is known, nothing is added: with the null
+    condition the network is the unconditional one of the same weights.
     """
 
-    def __init__(self, spec: PhoneCondition, embedding: int, patch: int, width: int):
+    def __init__(self, spec: PhoneCondition, patch: int, width: int):
         super().__init__()
         self.n_mels, self.patch = spec.n_mels, patch
         self.table = nn.Embedding(len(spec.names) + 1, SIZE)
@@ -150,13 +151,12 @@ class PhoneEncoder(Encoder):
         self.blocks = nn.ModuleList(FrameBlock(SIZE) for _ in range(BLOCKS))
         self.images = nn.Linear(SIZE, IMAGES * spec.n_mels)
         self.columns = nn.Linear(SIZE, COLUMNS)
-        self.nothing = nn.Parameter(torch.zeros(embedding))  # beside the time, where all is unknown
         self.durations = DurationPredictor(spec.names)  # fitted before, see `text.durations`
         self.merge = zeroed(nn.Conv2d(IMAGES * patch**2 + COLUMNS, width, 3, padding=1))
 
-    def forward(self, condition: torch.Tensor) -> tuple[torch.Tensor, tuple]:
-        """Beside the time (batch, embedding); the context is what joins x (batch, width, n_mels /
-        patch, n_frames / patch), and the mean mel-spectrogram (batch, 1, n_mels, n_frames)."""
+    def forward(self, condition: torch.Tensor) -> tuple[int, tuple]:
+        """Nothing beside the time; the context is what joins x (batch, width, n_mels / patch,
+        n_frames / patch), and the mean mel-spectrogram (batch, 1, n_mels, n_frames)."""
         known = ~condition[..., :1].isnan()
         indices, position, seconds = condition.nan_to_num().unbind(dim=-1)
         x = torch.where(known, self.table(indices.long()), self.unknown)
@@ -172,8 +172,8 @@ class PhoneEncoder(Encoder):
         columns = columns[:, :, None].expand(-1, -1, patches.shape[2], -1)
         channels = torch.cat([patches, columns], dim=1)
         channels = self.merge(channels.contiguous(memory_format=torch.channels_last))
-        null = ~known.any(dim=1)
-        return null * self.nothing, (channels, images[:, :1])
+        share = functional.avg_pool1d(known.to(channels).transpose(1, 2), self.patch)
+        return 0, (channels * share[:, :, None], images[:, :1])
 
     def enter(self, x: torch.Tensor, context: tuple) -> torch.Tensor:
         return x + context[0]

