@@ -11,7 +11,7 @@ from ddpmlib.text.pronunciation import SILENCE, Lexicon
 
 # Seconds of pauses: at the beginning and end of a sentence, so that two of them are a full stop;
 # and at least inside it, where the predictor may be shorter.
-EDGE, INSIDE = 0.16, 0.14
+EDGE, INSIDE = 0.12, 0.14
 TINY = 1e-6  # seconds, of rounding
 SPEEDS = (0.4, 2.5)  # beyond these no phone is recognised
 
