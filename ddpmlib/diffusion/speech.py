@@ -198,7 +198,11 @@ def replace_word(
     own = sum(word.seconds for part in _around(alignment.words, index) for word in part)
     usual = sum(w.seconds for i, w in enumerate(whole.words) if not index <= i < behind)
     word = part_of(whole, index, behind, own / usual if others else 1.0)
-    spoken, params = replaced(alignment, index, word), model.params
+    params = model.params
+    *phones, last = alignment.phones
+    end = np.shape(mel)[-1] * params.hop_length / params.sample_rate
+    phones.append(replace(last, end=max(last.end, end)))  # nothing of the recording is cut off
+    spoken = replaced(replace(alignment, phones=tuple(phones)), index, word)
     condition = condition_of(spoken, model)
     seconds = word.phones[-1].end
     edit = replace_frames(mel, alignment.words[index], seconds, params, condition.shape[1])
