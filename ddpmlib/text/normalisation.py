@@ -126,7 +126,8 @@ def _plain(text: str) -> str:
     text = unicodedata.normalize("NFKC", text).replace("⁄", "/")
     text = re.sub(r"https?://(www\.)?|\bwww\.", "", text)
     text = re.sub(r"\[[^\w\[\]]*\]", " ", text)  # a sign that shows what the word before it says
-    return string.capwords(text) if text.isupper() else text
+    loud = text.isupper() and " " in text.strip()  # one word alone may be an acronym
+    return string.capwords(text) if loud else text
 
 
 def _say(number: str | int, to: str = "cardinal") -> str:
@@ -230,7 +231,7 @@ RULES = [
     (r"(?<![\w.,])(1[1-9]\d\d|20\d\d)(?![\w%]|[.,]\d| %)", lambda m: _say(m[1], "year")),
     (r"\d+(?:\.\d+){2,}", lambda m: f" {' point '.join(map(_say, m[0].split('.')))} "),
     (r"(?<!\w)\.(\d+)", lambda m: f" point {_digits(m[1])} "),
-    (r"\bA(?=-?\d)", "ay "),
+    (r"\bA(?=-?\d)|^\W*[Aa]\W*$", "ay "),
     (_NUMBER, lambda m: f" {_say(m[0])} "),
     (r"\b(St|Dr)\.(?= [a-z])", lambda m: ENDINGS[m[1].lower()]),
     (
