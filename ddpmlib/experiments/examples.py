@@ -34,11 +34,16 @@ def sound_file(row: str) -> Path:
 
 
 def save_sound(row: str, samples: np.ndarray, sample_rate: int) -> None:
-    """Write (n,) samples of a generated row as Ogg Vorbis; real speech is never stored."""
+    """Write (n,) samples of a generated row; real speech is never stored."""
+    save_ogg(sound_file(row), samples, sample_rate)
+
+
+def save_ogg(path: Path, samples: np.ndarray, sample_rate: int) -> None:
+    """Write (n,) samples as Ogg Vorbis."""
     import soundfile
 
-    make_folder(sound_file(row).parent)
-    with atomic_write(sound_file(row)) as temporary:
+    make_folder(path.parent)
+    with atomic_write(path) as temporary:
         soundfile.write(temporary, samples.clip(-1, 1), sample_rate, format="OGG")
 
 

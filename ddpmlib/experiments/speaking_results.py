@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import soundfile
 
 from ddpmlib.audio.cleaning import clean
 from ddpmlib.audio.metadata import TEXT, read_metadata
@@ -12,10 +11,9 @@ from ddpmlib.audio.recording import load_audio
 from ddpmlib.data.recordings import dataset_description
 from ddpmlib.diffusion.ddpm import DDPM
 from ddpmlib.diffusion.speech import SPEAKING
-from ddpmlib.experiments.examples import CORPUS, FOLDER, resynthesize
+from ddpmlib.experiments.examples import CORPUS, FOLDER, resynthesize, save_ogg
 from ddpmlib.metrics.intelligibility import evaluate_texts, score_texts
 from ddpmlib.metrics.speech import evaluate, score_clips
-from ddpmlib.storage.atomic import atomic_write
 from ddpmlib.storage.paths import data_folder, fetch
 from ddpmlib.text.corpus import read_alignments
 
@@ -75,8 +73,7 @@ def _rows(voice: Voice) -> list[dict]:
 
     said = say(everyday)
     for path, sound in zip(sound_files(voice), said, strict=False):
-        with atomic_write(path) as temporary:
-            soundfile.write(temporary, sound.clip(-1, 1), rate, format="OGG")
+        save_ogg(path, sound, rate)
     return [
         row("recordings", recorded, texts),
         row("resynthesized", [resynthesize(sound, rate, params) for sound in recorded], texts),
