@@ -15,6 +15,7 @@ from ddpmlib.data.conditions import (
     Embedding,
     condition_arrays,
     condition_path,
+    mel_texts,
     phone_array,
 )
 from ddpmlib.data.dataset import open_mels
@@ -72,7 +73,7 @@ def build_dataset(
     preparation = preparation or Preparation()
     arrays, root = data_folder() / "spectrograms" / name, fetch(folder)
     files = [path.relative_to(root).as_posix() for path in find_audio(root)]
-    known = read_metadata(metadata, root, files)
+    known = read_metadata(metadata, root, files).without_identifiers()
     if aligner and PHONE_CONDITION in known.columns:
         raise ValueError(f"a column is called {PHONE_CONDITION!r}; needed: another name")
     entries = prepare(folder, arrays, preparation, workers)
@@ -82,8 +83,12 @@ def build_dataset(
     print(summary(entries, preparation.params))
     for column in known.columns:
         values = [(value, e.file) for e in entries if (value := known.value(e.file, column))]
-        example = ", such as {!r} of {!r}".format(*values[0]) if values else ""
-        print(f"{column}: of {len(values)} of {len(entries)} recordings{example}")
+        example = ", such as {!r:.80} of {!r}".format(*values[0]) if values else ""
+        different = len({value for value, _ in values})
+        print(
+            f"{column}: of {len(values)} of {len(entries)} recordings{example}; {different} in all"
+        )
+    print(*known.notes, sep="\n", end="\n" * bool(known.notes))
     for problem in known.problems[:PRINTED]:
         print(f"{metadata}, {problem}")
     if (more := len(known.problems) - PRINTED) > 0:
@@ -123,7 +128,10 @@ def combine(
     firsts = np.cumsum([0, *(entry.mels for entry in used)]).tolist()
     shape = (firsts[-1], 1, *params.image_size)
     segments = recordings_in_segments(used, *how, metadata.labels)
-    conditions = condition_arrays(metadata, [[e.file for e in s] for s in segments], embed)
+    texts, line = mel_texts(used, metadata, aligned or {}, preparation)
+    print(line, end="\n" * bool(line))
+    files = [[entry.file for entry in segment] for segment in segments]
+    conditions = condition_arrays(metadata, files, embed, texts)
     if aligned is not None:
         known = phone_array(used, aligned, preparation, metadata.labels)
         conditions |= {PHONE_CONDITION: known}

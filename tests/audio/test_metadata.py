@@ -59,7 +59,7 @@ def test_wrong_rows_are_named_by_line_and_the_others_read(tmp_path):
         "line 3: 1 fields; needed: file,text",
         "line 4: file 'x' is the name of no recording",
         "line 5: file 'a' once more",
-        "line 6: file 'd' is the name of several recordings",
+        "line 6: file 'd' is ambiguous: deep/d.wav and other/d.flac; needed: its folder too",
         "line 9: 3 fields; needed: file,text",
     )
 
