@@ -8,11 +8,10 @@ validated.tsv. Or without one: `file|text` and `file|text|normalised text` as LJ
 
 import codecs
 import csv
-import io
 import re
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
@@ -111,10 +110,10 @@ def read_table(path: Path, recordings: Recordings) -> Table:
     if names := _names(path, first, recordings):
         # Whoever quotes the names, and Excel, quotes fields too.
         letters = delimiter in LISTS and not excel and not lines[0].lstrip().startswith('"')
-        rows = list(_rows(content, delimiter, letters, problems))
+        rows = _rows(content, delimiter, letters, problems)
         return Table(names, delimiter, rows[1:], problems)
     if delimiter in LISTS:
-        rows = list(_rows(content, delimiter, True, problems))
+        rows = _rows(content, delimiter, True, problems)
         if delimiter == "|" or any(recordings.called(fields[0].strip()) for _, fields in rows):
             return _without_names(path, Table([FILE, TEXT], delimiter, rows, problems))
     if any(re.match(rf"[\w./-]+{PROMPT}", line) for line in lines):
@@ -205,22 +204,25 @@ def _words(text: str) -> set[str]:
 
 def _rows(
     content: str, delimiter: str, letters: bool, problems: list[tuple[int, str]]
-) -> Iterator[Row]:
+) -> list[Row]:
     """Rows that are not empty; what cannot be split is a problem.
 
     Args:
-        letters: quotes are letters.
+        letters: quotes are letters. Else they are in lines that would be none.
     """
-    stream, line = io.StringIO(content, newline=""), 1
-    quoting = csv.QUOTE_NONE if letters else csv.QUOTE_MINIMAL
-    reader = csv.reader(stream, delimiter=delimiter, quoting=quoting, strict=True)
-    try:
-        for fields in reader:
-            if any(map(str.strip, fields)):
-                yield line, list(map(_unquoted, fields)) if letters else fields
-            line = reader.line_num + 1
-    except csv.Error as error:
-        problems.append((line, f"{error}; what follows was not read"))
+    lines, rows = content.split("\n"), []
+    reader = csv.reader((f"{line}\n" for line in lines), delimiter=delimiter, strict=True)
+    if letters:
+        rows = [(i, list(map(_unquoted, s.split(delimiter)))) for i, s in enumerate(lines, 1)]
+    while not letters and (before := reader.line_num) < len(lines):
+        try:
+            rows.append((before + 1, next(reader)))
+        except csv.Error as error:
+            if reader.line_num > before + 1:
+                problems.append((before + 1, f"{error}; not read up to line {reader.line_num}"))
+            else:
+                rows.append((before + 1, lines[before].split(delimiter)))
+    return [(line, fields) for line, fields in rows if any(map(str.strip, fields))]
 
 
 def _unquoted(value: str) -> str:

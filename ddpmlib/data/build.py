@@ -84,10 +84,8 @@ def build_dataset(
     for column in known.columns:
         values = [(value, e.file) for e in entries if (value := known.value(e.file, column))]
         example = ", such as {!r:.80} of {!r}".format(*values[0]) if values else ""
-        different = len({value for value, _ in values})
-        print(
-            f"{column}: of {len(values)} of {len(entries)} recordings{example}; {different} in all"
-        )
+        found = f"of {len(values)} of {len(entries)} recordings{example}"
+        print(f"{column}: {found}; {len(dict(values))} different")
     print(*known.notes, sep="\n", end="\n" * bool(known.notes))
     for problem in known.problems[:PRINTED]:
         print(f"{metadata}, {problem}")

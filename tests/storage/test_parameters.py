@@ -84,7 +84,7 @@ def test_a_number_given_for_a_text_is_that_text():
     types = {"condition": str, "word": str, "count": int, "width": int}
     assert check_parameters(scope(cell, injected, **wanted | {"condition": 84}), **types) == wanted
     for other in (True, None, [84]):
-        with pytest.raises(TypeError, match="condition is .* it must be a text"):
+        with pytest.raises(TypeError, match=r"^condition is .* it must be a text"):
             check_parameters(scope(cell, injected, **wanted | {"condition": other}), **types)
 
 
