@@ -40,7 +40,7 @@ def building(workbook) -> str:
         stream.seek(0)
         rows = [[*line, ("ada", "bob")[i % 2]] for i, line in enumerate(lines[1:])]
         csv.writer(stream).writerows([[*lines[0], "speaker"], *rows])
-    made = {"audio_folder": "corpora/two_speakers", "name": "small", "workers": 1}
+    made = {"audio_folder": "corpora/two_speakers", "name": "small", "workers": 1, "align": True}
     size = dict(zip(("n_mels", "n_frames"), SMALL["image_size"], strict=True))
     with contextlib.redirect_stdout(io.StringIO()) as out:
         run_here(workbook, "02_build_spectrograms", table="sentences.csv", **made, **size)
