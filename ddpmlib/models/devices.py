@@ -1,6 +1,8 @@
 """Device, precision and processes of a computation."""
 
 import importlib.util
+from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 
 import torch
@@ -10,6 +12,9 @@ PRECISIONS = ("auto", "bfloat16", "float32")
 # Devices for which the network is compiled when its training begins, which counts as training. On
 # one busy core that took two minutes for a tiny network, a third of a whole `make demo`.
 COMPILES = ("cuda",)
+# For which processes wait for each other, as they do while the main one validates, samples or
+# uploads; torch's own ten minutes on GPUs are too few for that.
+PATIENCE = timedelta(hours=2)
 
 
 def pick_device(name: str) -> str:
@@ -18,12 +23,14 @@ def pick_device(name: str) -> str:
     Raises:
         ValueError: unknown, or not on this machine.
     """
-    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if name not in DEVICES:
         raise ValueError(f"device is {name!r}; needed: {', '.join(DEVICES)}")
+    if name == "cpu":  # a process that has asked for GPUs cannot fork any that use them
+        return name
+    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if name == "auto":
         return next((device for device, here in available.items() if here), "cpu")
-    if not available.get(name, True):
+    if not available[name]:
         raise ValueError(f"device is {name!r}, which this machine lacks; use auto or cpu")
     return name
 
@@ -57,7 +64,7 @@ def check_processes(batch_size: int, processes: int) -> None:
 
 def make_accelerator(device: str, run_folder: Path):
     """Device and processes of a training run, with a log for TensorBoard where it is installed."""
-    from accelerate import Accelerator
+    from accelerate import Accelerator, InitProcessGroupKwargs
     from accelerate.state import PartialState
 
     compiles = pick_device(device) in COMPILES
@@ -66,6 +73,7 @@ def make_accelerator(device: str, run_folder: Path):
     tracker = "tensorboard" if importlib.util.find_spec("tensorboard") else None
     # Precision is ours (`autocast`): sampling and validation need the same, outside of it.
     options = {"mixed_precision": "no", "log_with": tracker, "project_dir": run_folder}
+    options["kwargs_handlers"] = [InitProcessGroupKwargs(timeout=PATIENCE)]
     if compiles:
         import torch._dynamo
 
@@ -82,6 +90,34 @@ def broadcast(accelerator, value):
     from accelerate.utils import broadcast_object_list
 
     return broadcast_object_list([value])[0]
+
+
+def total(accelerator, value: float) -> float:
+    """Sum over all processes, so that all save and stop at the same step."""
+    if accelerator.num_processes == 1:
+        return value
+    value = torch.tensor(value, dtype=torch.float64, device=accelerator.device)
+    return accelerator.reduce(value, "sum").item()
+
+
+def on_main(accelerator, work: Callable, *args):
+    """Call `work` on the main process only, while the others wait; returns None on them.
+
+    Raises:
+        Exception: that of `work`; on the other processes a RuntimeError with its message.
+    """
+    result, error, processes = None, None, accelerator.num_processes
+    if accelerator.is_main_process:
+        try:
+            result = work(*args)
+        except Exception as caught:
+            error = caught
+    trouble = (str(error) or type(error).__name__) if error else ""
+    if processes > 1 and (trouble := broadcast(accelerator, trouble)) and not error:
+        raise RuntimeError(f"process 0 of {processes}: {trouble}")
+    if error:
+        raise error
+    return result
 
 
 def forget_accelerator() -> None:

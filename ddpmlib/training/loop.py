@@ -5,6 +5,7 @@ an uninterrupted one: to the bit on a processor in float32 with as many threads.
 the learning rate follows the clock, and no two runs are the same.
 """
 
+import contextlib
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -16,12 +17,13 @@ from torch.utils.data import DataLoader
 from ddpmlib.data.dataset import SpectrogramSet
 from ddpmlib.diffusion import process
 from ddpmlib.diffusion.ddpm import DDPM
+from ddpmlib.models import devices
 from ddpmlib.models.condition import PhoneCondition
 from ddpmlib.models.condition_rows import drop_conditions
-from ddpmlib.models.devices import autocast, broadcast, check_processes, make_accelerator
 from ddpmlib.models.encoders import known_frames, mean_mel_loss
 from ddpmlib.models.unet import UNetConfig
-from ddpmlib.training import run_directory, step_schedule
+from ddpmlib.storage.lock import locked
+from ddpmlib.training import interrupts, run_directory, step_schedule
 from ddpmlib.training.checkpoint import TrainState, first_model
 from ddpmlib.training.config import TrainConfig
 from ddpmlib.training.progress import Progress
@@ -52,12 +54,15 @@ def train(
 
     Raises:
         ValueError: image_size, batch_size, device or checkpoint do not fit; names both values.
-        FileExistsError: resume is False and the folder holds a run.
+        FileExistsError: resume is False and the folder holds a run; another process trains in it.
         BucketError: the bucket refuses, or is not reached at the start or the end of the run.
         FloatingPointError: the loss is not finite; names step and recordings.
         KeyboardInterrupt: after Ctrl-C.
     """
-    return _Loop(config, data, validation, run_folder, network, callback).run(resume)
+    loop = _Loop(config, data, validation, run_folder, network, callback)
+    with interrupts.outliving_the_server(), contextlib.ExitStack() as stack:
+        loop.on_main(stack.enter_context, locked(*loop.locations))
+        return loop.run(resume)
 
 
 # What processes share must live until they end: torch (2.13, Gloo) takes it down holding the lock
@@ -73,9 +78,11 @@ class _Loop:
         self.config, self.data, self.validation = config, data, validation
         self.locations = run_directory.run_locations(run_folder, config)
         self.folder, self.callback = self.locations[0], callback
-        self.accelerator = make_accelerator(config.device, self.folder)
+        self.accelerator = devices.make_accelerator(config.device, self.folder)
+        if self.accelerator.num_processes > 1:
+            _ALIVE.append(self)
         self.is_main, self.device = self.accelerator.is_main_process, self.accelerator.device
-        check_processes(config.batch_size, self.accelerator.num_processes)
+        devices.check_processes(config.batch_size, self.accelerator.num_processes)
         model = first_model(config, data, network, self.device)
         self.state = TrainState(model, config, data.fingerprint)
         self.steps_per_epoch = len(data) // config.batch_size
@@ -85,24 +92,19 @@ class _Loop:
 
     def open(self, resume: bool) -> None:
         """Load the last checkpoint; only the main process uses disks and buckets."""
-        content = None
-        if self.is_main:
-            content = run_directory.last_checkpoint(self.state, *self.locations, resume)
-        if content := broadcast(self.accelerator, content):
+        content = self.on_main(run_directory.last_checkpoint, self.state, *self.locations, resume)
+        if content := devices.broadcast(self.accelerator, content):
             self.state.load(content)
         else:
             self.state.fit_durations(self.data)
-        if self.is_main:
-            run_directory.open_run(self.state, *self.locations)
+        self.on_main(run_directory.open_run, self.state, *self.locations)
         self.saved = self.published = self.state.seconds
 
     def run(self, resume: bool) -> DDPM:
         """Train until epochs or minutes are used up."""
         state, accelerator = self.state, self.accelerator
-        if accelerator.num_processes > 1:
-            _ALIVE.append(self)
         self.open(resume)
-        self.finish_samples()
+        self.on_main(self.finish_samples)
         if self.share() == 1:
             self.publish(can_wait=False)
             return state.averaged()
@@ -110,7 +112,7 @@ class _Loop:
         accelerator.init_trackers("tensorboard")
         self.started = time.monotonic() - state.seconds
         try:
-            with run_directory.deferred_interrupt() as pressed:
+            with interrupts.deferred_interrupt() as pressed:
                 while self.share() < 1:
                     self.epoch(pressed)
             self.publish(can_wait=False)
@@ -127,7 +129,7 @@ class _Loop:
             ended = state.batch == self.steps_per_epoch or self.share() == 1
             self.report(loss, *self.end_epoch() if ended else ())
             # Checked once, after the callback: what the message calls saved has been saved.
-            interrupted = self.total(len(pressed)) > 0
+            interrupted = devices.total(self.accelerator, len(pressed)) > 0
             limit = 60 * self.config.checkpoint_minutes
             upload = interrupted or state.seconds - self.published > limit
             if upload or state.seconds - self.saved > limit:
@@ -149,7 +151,7 @@ class _Loop:
 
         def model(*inputs: torch.Tensor) -> torch.Tensor:
             nonlocal mean_loss
-            with autocast(self.device, config.precision):
+            with devices.autocast(self.device, config.precision):
                 if not self.has_phones:
                     return self.network(*inputs, *condition)
                 output, mean = self.network(*inputs, *condition, with_mean=True)
@@ -188,21 +190,23 @@ class _Loop:
 
     def end_epoch(self) -> tuple[dict | None, tuple[Path, ...]]:
         """Validate, save, sample; returns the row of metrics.csv and files of samples."""
-        state, share, samples = self.state, self.share(), ()
+        state, share = self.state, self.share()
         metrics = state.metrics()
         if state.batch == self.steps_per_epoch:  # not where the minutes ended inside an epoch
             state.close_epoch()
-        if not self.is_main:
-            return None, samples
-        averaged, epoch = state.averaged(), metrics["epoch"]
+        self.saved = state.seconds
+        return self.on_main(self.close_epoch, metrics, share) or (None, ())
+
+    def close_epoch(self, metrics: dict, share: float) -> tuple[dict, tuple[Path, ...]]:
+        averaged, epoch = self.state.averaged(), metrics["epoch"]
         metrics["validation_loss"] = averaged.loss_on(self.validation, self.config.batch_size)
         run_directory.append_metrics(self.folder, metrics)
-        self.accelerator.log(metrics, step=state.step)
-        self.save()
+        self.accelerator.log(metrics, step=self.state.step)
+        self.state.save(self.folder)
         run_directory.keep_guiding_model(averaged, self.folder, share)
         if share == 1 or epoch % self.config.sample_every == 0:
-            samples = self.write_samples(epoch)
-        return metrics, samples
+            return metrics, self.write_samples(epoch)
+        return metrics, ()
 
     def finish_samples(self) -> None:
         """Make the samples that a run lacks because it was killed while it made them."""
@@ -210,7 +214,7 @@ class _Loop:
         epoch = state.epoch + (state.batch > 0)
         due = self.share() == 1 or (state.batch == 0 < epoch and epoch % every == 0)
         files = run_directory.sample_files(self.config, self.folder, epoch)
-        if due and self.is_main and not all(file.exists() for file in files):
+        if due and not all(file.exists() for file in files):
             self.write_samples(epoch)
 
     def write_samples(self, epoch: int) -> tuple[Path, ...]:
@@ -219,13 +223,14 @@ class _Loop:
 
     def save(self) -> None:
         self.saved = self.state.seconds
-        if self.is_main:
-            self.state.save(self.folder)
+        self.on_main(self.state.save, self.folder)
 
     def publish(self, can_wait: bool) -> None:
         self.published = self.state.seconds
-        if self.is_main:
-            run_directory.publish_run(*self.locations, can_wait)
+        self.on_main(run_directory.publish_run, *self.locations, can_wait)
+
+    def on_main(self, work: Callable, *args):
+        return devices.on_main(self.accelerator, work, *args)
 
     def report(self, loss: float, metrics: dict | None = None, samples: tuple = ()) -> None:
         if self.callback and self.is_main:
@@ -237,14 +242,9 @@ class _Loop:
 
     def elapsed(self) -> float:
         """Seconds of training by the main process' clock."""
-        return self.total(time.monotonic() - self.started if self.is_main else 0.0)
-
-    def total(self, value: float) -> float:
-        """Sum over all processes, so that all save and stop at the same step."""
-        if self.accelerator.num_processes == 1:
-            return value
-        value = torch.tensor(value, dtype=torch.float64, device=self.device)
-        return self.accelerator.reduce(value, "sum").item()
+        return devices.total(
+            self.accelerator, time.monotonic() - self.started if self.is_main else 0.0
+        )
 
     def share(self) -> float:
         """How much of the run is done, 0...1: by epochs or by minutes, whichever ends first."""

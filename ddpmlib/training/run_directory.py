@@ -1,13 +1,8 @@
 """The run directory and its mirror in a bucket: checkpoint, metrics, samples."""
 
-import contextlib
 import csv
 import json
-import signal
-import threading
-import time
 import warnings
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -185,30 +180,3 @@ def _write_metrics(folder: Path, rows: list[dict]) -> None:
         writer = csv.DictWriter(stream, COLUMNS)
         writer.writeheader()
         writer.writerows(rows)
-
-
-@contextlib.contextmanager
-def deferred_interrupt() -> Iterator[list]:
-    """Let Ctrl-C and SIGTERM wait for the end of a step: the list is no longer empty once one came.
-
-    A second Ctrl-C interrupts at once if more than a second later: a launcher of processes passes
-    on what all of them have received from the keyboard. Outside the main thread, signals are left
-    alone.
-    """
-    pressed: list[float] = []  # when
-    if threading.current_thread() is not threading.main_thread():
-        yield pressed
-        return
-
-    def handle(number, frame):
-        now = time.monotonic()
-        if pressed and number == signal.SIGINT and now - pressed[0] > 1:
-            raise KeyboardInterrupt
-        pressed.append(now)
-
-    previous = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield pressed
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)

@@ -57,7 +57,7 @@ def test_a_bucket_that_cannot_be_written_fails_before_the_first_step(
 
 @pytest.mark.parametrize("after", [2, 3, 4, 5, 9])
 def test_a_right_that_is_lost_midway_stops_one_clear_time(after, bucket, two_disks, mirrored_run):
-    bucket.fail(403, ALWAYS, after, path=UPLOAD)
+    bucket.fail(403, ALWAYS, 1 + after, path=UPLOAD)  # the first one is that of the lock
     with pytest.raises(BucketForbidden) as caught:
         fit(two_disks / "here", **HERE | OFTEN)
     run = two_disks / "here/run"

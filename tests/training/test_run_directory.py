@@ -2,13 +2,22 @@
 
 import csv
 import json
+import os
 import resource
-import signal
-import threading
 
 import pytest
 import torch
-from tiny import EPOCHS, NETWORK, PARAMS, STEPS, Child, checkpoint, fit, tiny_config
+from tiny import (
+    EPOCHS,
+    NETWORK,
+    PARAMS,
+    STEPS,
+    Child,
+    assert_same_run,
+    checkpoint,
+    fit,
+    tiny_config,
+)
 
 from ddpmlib.diffusion.ddpm import DDPM, WEIGHTS
 from ddpmlib.training import checkpoint as checkpoints
@@ -141,33 +150,22 @@ def test_what_a_killed_process_was_writing_is_cleared(tmp_path):
     assert not any(path.exists() for path in left_over)
 
 
-def test_a_second_ctrl_c_interrupts_at_once(monkeypatch):
-    """Within a second it is the same one, passed on by a launcher of processes; so is SIGTERM."""
-    now = 0.0
-    monkeypatch.setattr(run_directory.time, "monotonic", lambda: now)
-    handler = signal.getsignal(signal.SIGINT)
-    with run_directory.deferred_interrupt() as pressed:
-        assert not pressed
-        signal.raise_signal(signal.SIGINT)
-        assert pressed
-        signal.raise_signal(signal.SIGINT)
-        now = 1.5
-        signal.raise_signal(signal.SIGTERM)
-        with pytest.raises(KeyboardInterrupt):
-            signal.raise_signal(signal.SIGINT)
-    assert signal.getsignal(signal.SIGINT) is handler
-    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+def test_a_second_training_of_the_name_is_refused_and_disturbs_nothing(finished, tmp_path):
+    """It would delete what the first is writing, and write an older checkpoint over a newer."""
+    trouble = []
 
+    def second(progress):
+        if progress.step == 6:
+            half = tmp_path / "run" / f".{checkpoints.CHECKPOINT}.a1b2"
+            half.write_bytes(b"half")
+            child = Child(lambda: fit(tmp_path))
+            trouble.append(child.communicate(timeout=60)[1])
+            assert half.read_bytes() == b"half"
+            half.unlink()
 
-def test_sigterm_waits_for_the_end_of_a_step_and_saves(tmp_path):
-    with pytest.raises(KeyboardInterrupt, match="after step 6; checkpoint is saved"):
-        fit(tmp_path, callback=lambda p: p.step == 6 and signal.raise_signal(signal.SIGTERM))
-    assert torch.load(tmp_path / "run" / checkpoints.CHECKPOINT)["counters"]["step"] == 6
-
-
-def test_outside_the_main_thread_signals_are_left_alone(tmp_path):
-    outcome = []
-    thread = threading.Thread(target=lambda: outcome.append(fit(tmp_path, epochs=1, num_samples=0)))
-    thread.start()
-    thread.join(60)
-    assert isinstance(outcome[0], DDPM)
+    fit(tmp_path, callback=second)
+    sentence = trouble[0].strip().splitlines()[-1]
+    assert sentence.startswith(
+        f"FileExistsError: {tmp_path}/run is in use by process {os.getpid()}"
+    )
+    assert_same_run(tmp_path / "run", finished / "run")
