@@ -18,6 +18,7 @@ from ddpmlib.models.devices import check_processes, forget_accelerator
 from ddpmlib.models.unet import UNetConfig
 from ddpmlib.storage.paths import data_folder
 from ddpmlib.training.config import TrainConfig
+from ddpmlib.training.interrupts import outliving_the_server
 from ddpmlib.training.loop import train
 from ddpmlib.training.progress import TrainingLines
 
@@ -53,7 +54,7 @@ def launch(num_processes: int, config: TrainConfig, network: UNetConfig, resume:
     # A port on which the processes agree by themselves: the default one is often taken.
     meeting = {"rdzv_backend": "c10d", "rdzv_endpoint": "127.0.0.1:0", "rdzv_id": config.name}
     try:
-        with _quiet_elastic():
+        with _quiet_elastic(), outliving_the_server():
             notebook_launcher(_train_fork, (config, network, resume), num_processes, **meeting)
     except ChildFailedError as error:
         rank, failure = error.get_first_failure()
