@@ -44,7 +44,9 @@ def train(
     checkpoint.pt, metrics.csv and samples/. Ctrl-C (or SIGTERM) finishes the step and writes a
     checkpoint; the next call resumes from it. With a result_bucket, or a run_folder
     gs://bucket/name, all of that is mirrored there at the start, every checkpoint_minutes and at
-    the end, and a run begun elsewhere is resumed here.
+    the end, and a run begun elsewhere is resumed here. A finished run is made longer by more
+    epochs or minutes: it goes on from where its learning rate began to fall (before_decay.pt),
+    and ends as one run of that length does.
 
     Args:
         data, validation: the two splits; an empty validation split leaves its loss empty.
@@ -84,8 +86,8 @@ class _Loop:
         self.is_main, self.device = self.accelerator.is_main_process, self.accelerator.device
         devices.check_processes(config.batch_size, self.accelerator.num_processes)
         model = first_model(config, data, network, self.device)
-        self.state = TrainState(model, config, data.fingerprint)
-        self.steps_per_epoch = len(data) // config.batch_size
+        steps_per_epoch = len(data) // config.batch_size
+        self.state = TrainState(model, config, data.fingerprint, steps_per_epoch)
         self.has_phones = isinstance(data.condition_spec, PhoneCondition)
         # Every num_processes-th item of a batch, and the times and noise that go with them.
         self.mine = slice(self.accelerator.process_index, None, self.accelerator.num_processes)
@@ -98,6 +100,7 @@ class _Loop:
         else:
             self.state.fit_durations(self.data)
         self.on_main(run_directory.open_run, self.state, *self.locations)
+        self.on_main(run_directory.keep_weights, self.state, self.validation, self.folder)
         self.saved = self.published = self.state.seconds
 
     def run(self, resume: bool) -> DDPM:
@@ -105,7 +108,7 @@ class _Loop:
         state, accelerator = self.state, self.accelerator
         self.open(resume)
         self.on_main(self.finish_samples)
-        if self.share() == 1:
+        if self.state.share() == 1:
             self.publish(can_wait=False)
             return state.averaged()
         self.network, self.optimizer = accelerator.prepare(state.model.network, state.optimizer)
@@ -113,7 +116,7 @@ class _Loop:
         self.started = time.monotonic() - state.seconds
         try:
             with interrupts.deferred_interrupt() as pressed:
-                while self.share() < 1:
+                while self.state.share() < 1:
                     self.epoch(pressed)
             self.publish(can_wait=False)
         finally:
@@ -124,10 +127,12 @@ class _Loop:
         """Train to the end of the epoch or of the minutes, or to the step where Ctrl-C came."""
         state = self.state
         for x_0, indices in self.batches():
-            loss = self.step(x_0, indices)
+            before, loss = state.share(), self.step(x_0, indices)
             state.advance(loss, self.elapsed())
-            ended = state.batch == self.steps_per_epoch or self.share() == 1
+            ended = state.batch == state.steps_per_epoch or state.share() == 1
             self.report(loss, *self.end_epoch() if ended else ())
+            if before < step_schedule.DECAY_FROM <= state.share():
+                self.on_main(run_directory.keep_before_decay, state, self.folder)
             # Checked once, after the callback: what the message calls saved has been saved.
             interrupted = devices.total(self.accelerator, len(pressed)) > 0
             limit = 60 * self.config.checkpoint_minutes
@@ -165,9 +170,9 @@ class _Loop:
         norm = accelerator.clip_grad_norm_(self.network.parameters(), config.clip_norm)
         loss = accelerator.reduce(losses.detach().mean(), "mean").item()
         if not math.isfinite(loss + float(norm)):
-            raise FloatingPointError(self.trouble(losses, indices))
+            raise FloatingPointError(self.state.trouble(self.data, losses, indices))
         for group in self.optimizer.param_groups:
-            group["lr"] = step_schedule.learning_rate(config, number, self.share())
+            group["lr"] = step_schedule.learning_rate(config, number, self.state.share())
         self.optimizer.step()
         self.optimizer.zero_grad()
         self.state.ema.update_parameters(self.state.model.network)
@@ -190,18 +195,21 @@ class _Loop:
 
     def end_epoch(self) -> tuple[dict | None, tuple[Path, ...]]:
         """Validate, save, sample; returns the row of metrics.csv and files of samples."""
-        state, share = self.state, self.share()
+        state, share = self.state, self.state.share()
         metrics = state.metrics()
-        if state.batch == self.steps_per_epoch:  # not where the minutes ended inside an epoch
+        if state.batch == state.steps_per_epoch:  # not where the minutes ended inside an epoch
             state.close_epoch()
         self.saved = state.seconds
         return self.on_main(self.close_epoch, metrics, share) or (None, ())
 
     def close_epoch(self, metrics: dict, share: float) -> tuple[dict, tuple[Path, ...]]:
         averaged, epoch = self.state.averaged(), metrics["epoch"]
-        metrics["validation_loss"] = averaged.loss_on(self.validation, self.config.batch_size)
+        loss = averaged.loss_on(self.validation, self.config.batch_size)
+        metrics["validation_loss"] = loss
         run_directory.append_metrics(self.folder, metrics)
         self.accelerator.log(metrics, step=self.state.step)
+        if share == 1 or (loss is not None and loss < self.state.loss_to_beat):
+            self.state.loss_to_beat = math.inf
         self.state.save(self.folder)
         run_directory.keep_guiding_model(averaged, self.folder, share)
         if share == 1 or epoch % self.config.sample_every == 0:
@@ -212,7 +220,7 @@ class _Loop:
         """Make the samples that a run lacks because it was killed while it made them."""
         state, every = self.state, self.config.sample_every
         epoch = state.epoch + (state.batch > 0)
-        due = self.share() == 1 or (state.batch == 0 < epoch and epoch % every == 0)
+        due = self.state.share() == 1 or (state.batch == 0 < epoch and epoch % every == 0)
         files = run_directory.sample_files(self.config, self.folder, epoch)
         if due and not all(file.exists() for file in files):
             self.write_samples(epoch)
@@ -236,25 +244,11 @@ class _Loop:
         if self.callback and self.is_main:
             state = self.state
             epoch = metrics["epoch"] if metrics else state.epoch + 1
-            done = 1.0 if metrics else state.batch / self.steps_per_epoch
-            args = (self.config, epoch, state.step, self.share(), state.seconds / 60, loss)
+            done = 1.0 if metrics else state.batch / state.steps_per_epoch
+            args = (self.config, epoch, state.step, state.share(), state.seconds / 60, loss)
             self.callback(Progress(*args, metrics, samples, done))
 
     def elapsed(self) -> float:
         """Seconds of training by the main process' clock."""
-        return devices.total(
-            self.accelerator, time.monotonic() - self.started if self.is_main else 0.0
-        )
-
-    def share(self) -> float:
-        """How much of the run is done, 0...1: by epochs or by minutes, whichever ends first."""
-        state, limit = self.state, self.config.max_minutes
-        by_epochs = (state.epoch + state.batch / self.steps_per_epoch) / self.config.epochs
-        return min(1.0, max(by_epochs, state.seconds / 60 / limit if limit else 0))
-
-    def trouble(self, losses: torch.Tensor, indices: list[int]) -> str:
-        bad = [i for i, fine in zip(indices, losses.isfinite(), strict=True) if not fine]
-        files = ", ".join(sorted({self.data.source(i) for i in bad or indices}))
-        step, saved = self.state.step + 1, self.state.saved_step
-        last = f"the checkpoint of step {saved} is intact" if saved else "no checkpoint yet"
-        return f"loss is not finite at step {step}; mel-spectrograms from {files}; {last}"
+        seconds = time.monotonic() - self.started if self.is_main else 0.0
+        return devices.total(self.accelerator, seconds)

@@ -117,7 +117,7 @@ def test_a_bucket_lost_at_the_end_is_an_error_and_made_up_for_by_a_second_call(
     fit(two_disks / "here", callback=seen.append, **HERE)
     assert seen == []
     assert mirrored(bucket) == on_disk(run)
-    assert len(mirrored(bucket)) == 5 + 2 * EPOCHS
+    assert len(mirrored(bucket)) == 6 + 2 * EPOCHS
 
 
 def test_a_checkpoint_that_cannot_be_fetched_is_no_new_run(bucket, two_disks):
