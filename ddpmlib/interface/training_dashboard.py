@@ -91,7 +91,9 @@ class TrainingLog(TrainingLines):
         if len(self.steps) > POINTS:
             self.steps, self.every = self.steps[::2], 2 * self.every
         if row := progress.metrics:  # a run that was made longer goes on from before its end
-            self.rows = [earlier for earlier in self.rows if earlier["step"] < row["step"]] + [row]
+            self.rows = [
+                earlier for earlier in self.rows if earlier["minutes"] < row["minutes"]
+            ] + [row]
 
     def show_progress(self, progress: Progress) -> None:
         super().__call__(progress)

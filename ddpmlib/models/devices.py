@@ -1,7 +1,8 @@
 """Device, precision and processes of a computation."""
 
+import contextlib
 import importlib.util
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -104,7 +105,7 @@ def on_main(accelerator, work: Callable, *args):
     """Call `work` on the main process only, while the others wait; returns None on them.
 
     Raises:
-        Exception: that of `work`; on the other processes a RuntimeError with its message.
+        Exception: that of `work`; on the other processes a ConnectionError with its message.
     """
     result, error, processes = None, None, accelerator.num_processes
     if accelerator.is_main_process:
@@ -114,10 +115,32 @@ def on_main(accelerator, work: Callable, *args):
             error = caught
     trouble = (str(error) or type(error).__name__) if error else ""
     if processes > 1 and (trouble := broadcast(accelerator, trouble)) and not error:
-        raise RuntimeError(f"process 0 of {processes}: {trouble}")
+        raise ConnectionError(f"process 0 of {processes}: {trouble}")
     if error:
         raise error
     return result
+
+
+@contextlib.contextmanager
+def missing_the_others(accelerator) -> Iterator[None]:
+    """Say in one sentence that another process is gone, where torch names lines of its own source.
+
+    Raises:
+        ConnectionError: another one has ended, or did not answer for PATIENCE.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if not (isinstance(error, torch.distributed.DistError) or "gloo/" in str(error)):
+            raise
+        minutes = PATIENCE.total_seconds() / 60
+        late = (
+            f"did not answer for {minutes:g} minutes" if "imed out" in str(error) else "has ended"
+        )
+        ours, count = accelerator.process_index, accelerator.num_processes
+        raise ConnectionError(
+            f"process {ours} of {count}: another one {late}; its own message says why"
+        ) from None
 
 
 def forget_accelerator() -> None:

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 import torch
 
 from ddpmlib.data.dataset import SpectrogramSet, open_splits
-from ddpmlib.models.devices import check_processes, forget_accelerator
+from ddpmlib.models.devices import PATIENCE, check_processes, forget_accelerator
 from ddpmlib.models.unet import UNetConfig
 from ddpmlib.storage.paths import data_folder
 from ddpmlib.training.config import TrainConfig
@@ -96,7 +96,8 @@ def train_from_config(config: TrainConfig, network: UNetConfig | None, resume: b
     from accelerate import PartialState
 
     # One process of each machine downloads what comes from a bucket; the others find it there.
-    with PartialState(cpu=config.device == "cpu").local_main_process_first():
+    here = PartialState(cpu=config.device == "cpu", timeout=PATIENCE)
+    with here.local_main_process_first():
         data, validation = open_data(config)
     folder = data_folder() / "runs" / config.name
     train(config, data, validation, folder, network, resume, TrainingLines())

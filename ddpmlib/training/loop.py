@@ -62,7 +62,9 @@ def train(
         KeyboardInterrupt: after Ctrl-C.
     """
     loop = _Loop(config, data, validation, run_folder, network, callback)
-    with interrupts.outliving_the_server(), contextlib.ExitStack() as stack:
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(interrupts.outliving_the_server())
+        stack.enter_context(devices.missing_the_others(loop.accelerator))
         loop.on_main(stack.enter_context, locked(*loop.locations))
         return loop.run(resume)
 
