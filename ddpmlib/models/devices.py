@@ -133,13 +133,11 @@ def missing_the_others(accelerator) -> Iterator[None]:
     except RuntimeError as error:
         if not (isinstance(error, torch.distributed.DistError) or "gloo/" in str(error)):
             raise
-        minutes = PATIENCE.total_seconds() / 60
-        late = (
-            f"did not answer for {minutes:g} minutes" if "imed out" in str(error) else "has ended"
-        )
-        ours, count = accelerator.process_index, accelerator.num_processes
+        minutes, ours = PATIENCE.total_seconds() / 60, accelerator.process_index
+        what = f"did not answer for {minutes:g} min" if "imed out" in str(error) else "has ended"
         raise ConnectionError(
-            f"process {ours} of {count}: another one {late}; its own message says why"
+            f"process {ours} of {accelerator.num_processes}: another one {what}; its own message "
+            "says why"
         ) from None
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch.optim.swa_utils import AveragedModel
 
-from ddpmlib.data.dataset import SpectrogramSet
+from ddpmlib.data.dataset import SpectrogramSet, changes
 from ddpmlib.diffusion.ddpm import DDPM, WEIGHTS
 from ddpmlib.models.condition import PhoneCondition
 from ddpmlib.models.ema import ema_of
@@ -36,6 +36,7 @@ class TrainState:
     model: DDPM
     config: TrainConfig
     data: str = ""  # fingerprint of the training data
+    recordings: dict = field(default_factory=dict)  # see `SpectrogramSet.recordings`
     steps_per_epoch: int = 1
     step: int = 0
     epoch: int = 0  # whole ones
@@ -142,12 +143,18 @@ class TrainState:
         """
         stored = type(self.model.params).from_dict(content["params"])
         stored.check_same(self.model.params, str(path), "the data")
+        if (before := content.get("recordings", self.recordings)) != self.recordings:
+            raise ValueError(
+                f"{changes(before, self.recordings)} since {path} was written; needed: the same "
+                f"data, or another name, with init_from={str(path).rpartition('/')[0]} to go on "
+                "from its weights"
+            )
         ours, theirs = _settings(self._description()), _settings(content)
-        for name in (*FIXED, "U-Net", "data"):
-            if ours[name] != theirs[name]:
+        for name in ours | theirs:  # in their order
+            if (one := ours.get(name)) != (other := theirs.get(name)):
                 raise ValueError(
-                    f"{name} is {ours[name]} but {theirs[name]} in {path}; give that, or "
-                    "another name to start a new run"
+                    f"{name} is {one} but {other} in {path}; give that, or another name to start a "
+                    "new run"
                 )
 
     def _description(self) -> dict:
@@ -156,6 +163,7 @@ class TrainState:
             "params": self.model.params.to_dict(),
             "unet": _plain(self.model.network.config.to_dict()),
             "data": self.data,
+            "recordings": self.recordings,
         }
 
 
@@ -225,11 +233,13 @@ def read_checkpoint(path: Path, name: str = "") -> dict:
 
 
 def _settings(description: dict) -> dict:
-    """Settings by their present names; one from before a setting existed has its default."""
+    """What a resumed run must not change, by present names; one from before a setting existed has
+    its default."""
     config = {OLD_NAMES.get(name, name): value for name, value in description["config"].items()}
+    config = _plain(TrainConfig().to_dict()) | config
     unet = _plain(UNetConfig().to_dict()) | description["unet"]
-    described = config | {"U-Net": unet, "data": description["data"]}
-    return _plain(TrainConfig().to_dict()) | described
+    unet["condition of the U-Net"] = unet.pop("condition")
+    return {name: config[name] for name in FIXED} | unet | {"data": description["data"]}
 
 
 def _plain(values: dict) -> dict:

@@ -89,7 +89,8 @@ class _Loop:
         devices.check_processes(config.batch_size, self.accelerator.num_processes)
         model = first_model(config, data, network, self.device)
         steps_per_epoch = len(data) // config.batch_size
-        self.state = TrainState(model, config, data.fingerprint, steps_per_epoch)
+        about = data.fingerprint, data.recordings, steps_per_epoch
+        self.state = TrainState(model, config, *about)
         self.has_phones = isinstance(data.condition_spec, PhoneCondition)
         # Every num_processes-th item of a batch, and the times and noise that go with them.
         self.mine = slice(self.accelerator.process_index, None, self.accelerator.num_processes)

@@ -285,6 +285,7 @@ def test_what_keeps_the_main_process_is_one_sentence_of_the_others(trouble, sent
 
 def test_processes_wait_longer_than_torch_lets_them(workbook):
     """Where their group is opened, whichever way that is."""
+    write_data(workbook)
     opened = torch.distributed.init_process_group
 
     def wait(rank: int, work) -> None:
