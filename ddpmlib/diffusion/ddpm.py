@@ -23,7 +23,7 @@ from ddpmlib.models.unet import UNet, UNetConfig
 from ddpmlib.spectrogram.params import DEFAULT, SpectrogramParams
 from ddpmlib.storage.parameters import accepting_old_names
 from ddpmlib.storage.paths import fetch
-from ddpmlib.storage.weights import load_weights, save_weights, unfit
+from ddpmlib.storage.weights import build_like, load_weights, save_weights, unfit
 
 WEIGHTS, GUIDING_MODEL = "model.safetensors", "guide.safetensors"
 GUIDANCE_SCALE = 2.0  # see `guided`; more is clearer and less varied
@@ -236,7 +236,7 @@ class DDPM:
 
         Raises:
             FileNotFoundError: no such file or folder.
-            ValueError: not weights of this project.
+            ValueError: not weights of this project, or some that are NaN or infinite.
         """
         path = fetch(path)
         if path.is_dir() and (path / GUIDING_MODEL).exists():
@@ -248,9 +248,8 @@ class DDPM:
         facts, state = load_weights(path, "ddpm")
         try:
             baseline = facts["network"] == BaselineConfig().to_dict()
-            network = (BaselineConfig() if baseline else UNetConfig(**facts["network"])).build()
-            # A wrapper for several GPUs puts "module." before every name.
-            network.load_state_dict({n.removeprefix("module."): v for n, v in state.items()})
+            config = BaselineConfig() if baseline else UNetConfig(**facts["network"])
+            network = build_like(state, config.build)
             params = SpectrogramParams.from_dict(facts["params"])
             model = cls(network, params, facts["schedule"], facts["noise_steps"], facts["target"])
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
