@@ -106,7 +106,7 @@ def test_weights_of_a_guiding_model_that_are_not_finite_are_refused(model, saved
 def test_a_claim_to_be_huge_is_compared_before_it_takes_memory(saved):
     facts = metadata(saved) | {"network": {**NETWORK.to_dict(), "width": 1024}}
     save_file(load_file(saved), saved, {"ddpm": json.dumps(facts)})
-    with pytest.raises(ValueError, match=r"time.layers.0.weight is of shape .*; needed: \(4096, 1024\)"):
+    with pytest.raises(ValueError, match=r"time.layers.0.weight is .*; needed: \(4096, 1024\)"):
         DDPM.load(saved)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with pytest.raises(ValueError, match=r"needed: \(4096, 1024\)"):
@@ -164,7 +164,7 @@ def test_a_file_that_is_not_weights_is_refused_and_not_unpickled(kind, saved, tm
         ("[]", "does not fit this version of the project"),
         ("{}", "does not fit this version of the project: 'network'"),
         ({"network": {"depth": 3}}, "does not fit this version .*depth"),
-        ({"network": {"width": 16, "multipliers": [1, 2]}}, "does not fit .*is of shape .*; needed:"),
+        ({"network": {"width": 16, "multipliers": [1, 2]}}, "does not fit .*of shape .*; needed"),
         ({"params": {"n_mels": 8, "colour": 1}}, "unknown spectrogram parameter 'colour'"),
         ({"schedule": "sigmoid"}, "schedule is 'sigmoid'"),
         ({"target": "noise"}, "prediction_type is 'noise'"),

@@ -95,7 +95,7 @@ def test_weights_that_are_not_finite_or_of_another_size_are_refused(tmp_path):
     path, network = tmp_path / "x.safetensors", MelToLinear(SMALL)
     huge = {"params": replace(SMALL, n_fft=2**40).to_dict()}  # its filters would fill any memory
     save_weights(path, network, "inversion", huge)
-    with pytest.raises(ValueError, match=r"head.weight is of shape .*; needed: \(549755813889, 320"):
+    with pytest.raises(ValueError, match=r"head.weight is .*; needed: \(549755813889, 320"):
         MelToLinear.load(path)
     network.head.bias.data[2] = np.nan
     network.save(path)
