@@ -14,7 +14,7 @@ from ddpmlib.diffusion.guidance import guided
 from ddpmlib.diffusion.samplers import SAMPLERS, Callback, run_sampler
 from ddpmlib.diffusion.schedules import noise_schedule, sampling_timesteps
 from ddpmlib.diffusion.speech import SPEECH_GUIDANCE, Speech, say
-from ddpmlib.diffusion.windows import over_windows
+from ddpmlib.diffusion.windows import check_windows, over_windows
 from ddpmlib.models.baseline import BaselineConfig
 from ddpmlib.models.condition import ConditionSpec, PhoneCondition
 from ddpmlib.models.condition_rows import drop_conditions, encode_conditions
@@ -113,6 +113,8 @@ class DDPM:
         width = max(frames, self.params.n_frames)
         if self.has_phones and conditions is not None:
             frames = width = conditions.shape[1]
+        elif guidance_scale and width > self.params.n_frames:
+            check_windows(self.condition_spec, conditions, seconds, self.params.seconds)
         drawn = self._draw(count, width, generator)
         noise = drawn if noise is None else noise
         if noise.shape != drawn.shape:
