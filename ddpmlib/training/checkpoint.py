@@ -18,6 +18,7 @@ from ddpmlib.models.unet import UNetConfig
 from ddpmlib.storage.atomic import atomic_write
 from ddpmlib.storage.parameters import OLD_NAMES
 from ddpmlib.storage.paths import LAST
+from ddpmlib.storage.weights import check_finite
 from ddpmlib.training import step_schedule
 from ddpmlib.training.config import TrainConfig
 
@@ -217,7 +218,7 @@ def read_checkpoint(path: Path, name: str = "") -> dict:
         name: for messages, where it is not the path.
 
     Raises:
-        ValueError: it is damaged, or something else.
+        ValueError: it is damaged, or something else; or its training diverged.
     """
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
@@ -229,7 +230,18 @@ def read_checkpoint(path: Path, name: str = "") -> dict:
             f"{name or path} is damaged or not a checkpoint of this project; delete it, or give "
             "another name, to start a new run"
         )
+    for part in ("network", "ema", "optimizer"):
+        check_finite(_tensors(content[part], part), name or path)
     return content
+
+
+def _tensors(values, name: str) -> dict[str, torch.Tensor]:
+    """All tensors in nested states, by the names that lead to them."""
+    if isinstance(values, torch.Tensor):
+        return {name: values}
+    pairs = values.items() if isinstance(values, dict) else ()
+    found = (_tensors(value, f"{name}.{key}") for key, value in pairs)
+    return {name: tensor for some in found for name, tensor in some.items()}
 
 
 def _settings(description: dict) -> dict:

@@ -228,3 +228,16 @@ def test_what_is_not_a_checkpoint_is_refused_and_not_unpickled(kind, tmp_path):
     assert "\n" not in str(caught.value)
     assert not sprung.exists()
     assert before == files(tmp_path)
+
+
+@pytest.mark.parametrize("part", ["network", "ema", "optimizer"])
+def test_a_checkpoint_with_values_that_are_not_finite_is_refused(part, tmp_path):
+    fit(tmp_path, epochs=1, num_samples=0)
+    path, content = tmp_path / "run" / checkpoints.CHECKPOINT, checkpoint(tmp_path / "run")
+    nested, name = content[part], {"network": "head.bias", "ema": "module.head.bias"}.get(part)
+    if not name:
+        nested, name = nested["state"][0], "exp_avg"
+    nested[name].view(-1)[:3] = float("nan")
+    torch.save(content, path)
+    with pytest.raises(ValueError, match=rf"3 of \d+ values of {part}\..*{name} in .*{path.name}"):
+        fit(tmp_path, epochs=2)
