@@ -75,9 +75,8 @@ def mel_texts(
 ) -> tuple[list[str | None], str]:
     """The text of each mel-spectrogram, None where it is unknown; and a line on them, to print.
 
-    A piece of a recording has the words that are aligned to it. Without an alignment it has none,
-    unless `join` has cut a recording that is not longer than a mel-spectrogram: that keeps its
-    text.
+    A piece of a recording has the words that are aligned to it, without an alignment none. Only of
+    joined recordings, those that are not longer than a mel-spectrogram keep their texts then.
 
     Args:
         entries: as `join` ordered them, all with arrays.
