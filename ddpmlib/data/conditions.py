@@ -195,8 +195,9 @@ def open_condition(
     """
     if column not in described:
         have = ", ".join(described) or "none"
+        how = "metadata, and align for those of long recordings" if column == TEXT else "metadata"
         raise ValueError(
-            f"condition is {column!r}; {Path(npy).name} has: {have}; build it again with metadata"
+            f"condition is {column!r}; {Path(npy).name} has: {have}; build it again with {how}"
         )
     spec, path = condition_spec(described[column]), fetch_beside(npy, f".{column}.npy")
     needed = (mels, *spec.shape)
