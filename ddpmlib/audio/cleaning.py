@@ -15,7 +15,7 @@ TRIM_DB = 45.0  # below the loudest frame counts as background
 HOP = 128  # samples between frames of four times that length
 BLOCK = HOP << 13  # samples in memory at once
 LEVEL_DB = -23.0  # dBFS, root mean square of every prepared file
-PEAK = 0.9  # of the loudest sample of players under one gain
+PEAK = 0.9  # of the loudest sample of players and files under one gain
 
 
 def clean(samples: np.ndarray, sample_rate: int) -> np.ndarray:
@@ -96,11 +96,12 @@ def _powers(samples: np.ndarray) -> np.ndarray:
 
 
 def save_wav(path: str | Path, samples: np.ndarray, sample_rate: int) -> None:
-    """Write (n,) samples as 16-bit mono wav; what lies outside [-1, 1] is clipped."""
+    """Write (n,) samples as 16-bit mono wav, all of them quieter where one passes PEAK."""
     import soundfile
 
+    samples = unclipped([samples])[0]
     encoded = io.BytesIO()  # soundfile hides the reason of a failed write
-    soundfile.write(encoded, np.clip(samples, -1, 1), sample_rate, "PCM_16", format="WAV")
+    soundfile.write(encoded, samples, sample_rate, "PCM_16", format="WAV")
     with atomic_write(path) as temporary:
         temporary.write_bytes(encoded.getbuffer())
 
@@ -114,3 +115,9 @@ def gain(sounds: Sequence[np.ndarray]) -> float:
     """One gain for all, so that loudness can be compared and no peak is cut off."""
     peak = max((np.abs(samples).max() for samples in sounds), default=0)
     return PEAK / max(peak, 1e-9)
+
+
+def unclipped(sounds: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """All quieter by one gain where a sample passes PEAK, else as they are."""
+    quieter = min(1.0, gain(sounds))
+    return [quieter * np.asarray(samples) for samples in sounds]

@@ -75,7 +75,7 @@ def read_metadata(
         content = nfc(path.read_text("utf-8-sig"))
     except UnicodeDecodeError as error:
         raise ValueError(f"{path} is not UTF-8 (byte {error.start}); needed: UTF-8") from None
-    return _read(path, content, _by_any_name(files))
+    return _read(path, content, by_any_name(files))
 
 
 def _read(path: Path, content: str, known: dict[str, str | None]) -> RecordingMetadata:
@@ -148,7 +148,7 @@ def _lines(
         problems.append(f"line {line}: {error}; what follows was not read")
 
 
-def _by_any_name(files: Sequence[str]) -> dict[str, str | None]:
+def by_any_name(files: Sequence[str]) -> dict[str, str | None]:
     """Recordings by stem, name, path without ending, and path; None where several are meant."""
     known: dict[str, str | None] = {}
     paths = [PurePosixPath(nfc(file)) for file in files]

@@ -8,7 +8,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "build": ["build_dataset"],
         "conditions": ["condition_path"],
         "dataset": ["GCPSpectrogramSet", "Reconditioned", "SpectrogramSet", "open_splits"],
-        "manifest": ["read_manifest"],
+        "manifest": ["SPLITS", "little_data", "read_manifest"],
         "preparation": ["AUGMENTATIONS", "Preparation"],
         "recordings": ["held_out_files", "pieces"],
         "segments": ["segment"],

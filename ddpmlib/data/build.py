@@ -1,14 +1,15 @@
 """Folder of recordings -> one `.npy` of mel-spectrograms, parameters and conditions beside it."""
 
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from ddpmlib.audio.metadata import TEXT, RecordingMetadata, read_metadata
+from ddpmlib.audio.metadata import TEXT, RecordingMetadata, by_any_name, nfc, read_metadata
 from ddpmlib.audio.recording import find_audio
 from ddpmlib.data.conditions import (
     PHONE_CONDITION,
@@ -18,7 +19,7 @@ from ddpmlib.data.conditions import (
     phone_array,
 )
 from ddpmlib.data.dataset import open_mels
-from ddpmlib.data.manifest import MELS, Entry, summary
+from ddpmlib.data.manifest import MELS, SPLITS, Entry, summary
 from ddpmlib.data.preparation import Preparation, prepare
 from ddpmlib.data.segments import join, joined_mels, recordings_in_segments
 from ddpmlib.spectrogram.params import SpectrogramParams
@@ -75,7 +76,9 @@ def build_dataset(
     known = read_metadata(metadata, root, files)
     if aligner and PHONE_CONDITION in known.columns:
         raise ValueError(f"a column is called {PHONE_CONDITION!r}; needed: another name")
-    entries = prepare(folder, arrays, preparation, workers)
+    groups = groups_by(preparation.group, files, known)
+    listed = listed_files(preparation.validation_list, root, files)
+    entries = prepare(folder, arrays, preparation, workers, groups, listed)
     if preparation.join:
         n_frames, overlap = preparation.params.n_frames, preparation.overlap
         entries = join(entries, n_frames, overlap, preparation.seed, known.labels)
@@ -94,6 +97,57 @@ def build_dataset(
         aligned = align_recordings(root, arrays, texts, preparation.params, aligner, workers)
         print(alignment_summary(aligned))
     return combine(entries, arrays, preparation, folder, known, embed, aligned)
+
+
+def groups_by(group: str, files: Sequence[str], known: RecordingMetadata) -> dict[str, str]:
+    """By file, what `Preparation.group` makes of it: its value in a column, or what a pattern finds
+    in its path, in parentheses if there are any.
+
+    Raises:
+        ValueError: neither is there.
+    """
+    if not group:
+        return {}
+    if group in known.columns:
+        found = {file: known.value(file, group) for file in files}
+    else:
+        try:
+            matches = {file: re.search(group, file) for file in files}
+        except re.error as error:
+            raise ValueError(f"group is {group!r}, which is no pattern: {error}") from None
+        found = {file: m[min(1, m.re.groups)] for file, m in matches.items() if m}
+    groups = {file: value for file, value in found.items() if value}
+    if not groups:
+        have = ", ".join(known.columns) or "none"
+        raise ValueError(
+            f"group is {group!r}; needed: a column of the metadata (there is {have}), or a pattern "
+            f"found in paths such as {files[0]!r}"
+        )
+    return groups
+
+
+def listed_files(source: str | Path, root: Path, files: Sequence[str]) -> set[str]:
+    """The recordings in a published list, one a line, with or without folders and ending.
+
+    Raises:
+        FileNotFoundError: no such list, neither beside the recordings.
+        ValueError: a line that names no recording, or several; or it lists all of them.
+    """
+    if not source:
+        return set()
+    path = root / source if (root / source).is_file() else fetch(source)
+    names, found = by_any_name(files), set()
+    for number, line in enumerate(path.read_text("utf-8-sig").splitlines(), 1):
+        if name := nfc(line.strip()):
+            if not (file := names.get(name) or names.get(str(PurePosixPath(name).with_suffix("")))):
+                raise ValueError(
+                    f"{path}, line {number}: {name!r} is not the name of one recording"
+                )
+            found.add(file)
+    if not 0 < len(found) < len(files):
+        have = f"{path} lists {len(found)} of {len(files)} recordings"
+        raise ValueError(f"{have}; needed: some to validate, others to train on")
+    return found
 
 
 def combine(
@@ -140,6 +194,7 @@ def combine(
         "augment": preparation.augment,
         "conditions": {column: asdict(spec) for column, (spec, _) in conditions.items()},
         "files": spans,
+        "seconds": {split: sum(e.seconds for e in used if e.split == split) for split in SPLITS},
         "skipped": [{"file": e.file, "reason": e.reason} for e in entries if e.reason],
         "rows": metadata.problems,
     }

@@ -60,6 +60,9 @@ class SpectrogramSet(torch.utils.data.Dataset):
         rows = [np.arange(f["first"], f["first"] + f[MELS]) for f in spans]
         self.rows = np.concatenate([np.arange(0), *rows])
         self.firsts = [span["first"] for span in self.files]
+        # Of recordings; earlier descriptions do not tell, and padding counts.
+        spoken = sum(self.spoken.get(each, 0.0) for each in SPLITS if split in (each, None))
+        self.seconds = spoken or len(self.rows) * self.params.seconds
         self.condition, self.condition_spec = condition, None
         if condition:
             opened = open_condition(path, described, condition, len(self.mels))
@@ -114,11 +117,12 @@ class SpectrogramSet(torch.utils.data.Dataset):
             self._condition_rows = np.load(self._condition_path, mmap_mode="r", allow_pickle=False)
 
     def _read_description(self, sidecar: Path, params: SpectrogramParams | None) -> dict:
-        """Sets `params` and `files`; returns the conditions described."""
+        """Sets `params`, `files` and `spoken`; returns the conditions described."""
         try:
             description = json.loads(sidecar.read_text("utf-8"))
             self.params = SpectrogramParams.from_dict(description["params"])
             self.files, shape = description["files"], tuple(description["shape"])
+            self.spoken = description.get("seconds", {})
             described = dict(description.get("conditions", {}))
             rows = sum(span[MELS] for span in self.files if span["split"] in SPLITS)
         except (ValueError, KeyError, TypeError) as error:
@@ -145,7 +149,7 @@ class SpectrogramSet(torch.utils.data.Dataset):
             raise ValueError(
                 f"{self.path} holds {span}; without a description they must lie in 0...1"
             )
-        self.params = params
+        self.params, self.spoken = params, {}
         # Copies of one recording lie side by side there: one block at the end leaks least.
         held_out = len(self.mels) // 10
         sizes = len(self.mels) - held_out, held_out

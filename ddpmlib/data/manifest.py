@@ -5,13 +5,19 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from ddpmlib.data.split import alike
 from ddpmlib.spectrogram.params import SpectrogramParams
 from ddpmlib.storage import json_lines
 from ddpmlib.storage.json_lines import UTF8, read_lines, write_lines
 
 MANIFEST = "manifest.jsonl"
+CUT = (
+    "a long recording can be cut into files first, as by "
+    "ffmpeg -i long.wav -f segment -segment_time 60 part_%03d.wav"
+)
 MELS = "pictures"  # key of a number of mel-spectrograms, in the files' format
 SPLITS = ("train", "validation")
+LITTLE = 300.0  # seconds to train on; from 2 minutes samples came nearer to them than from 6
 
 
 @dataclass(frozen=True)
@@ -30,6 +36,8 @@ class Entry:
     clipped: bool = False
     reason: str = ""  # why it was skipped
     final: bool = False  # the reason lies in the file itself: it is not tried again
+    signature: str = ""  # see `split.signature`
+    group: int = -1  # equal for recordings that stay on one side of the split
 
     def shape(self, params: SpectrogramParams) -> tuple[int, int, int, int]:
         """Of its array."""
@@ -61,6 +69,9 @@ def summary(entries: list[Entry], params: SpectrogramParams) -> str:
         f"{sum(e.seconds for e in used) / 60:.1f} minutes -> {train} mel-spectrograms to train and "
         f"{held_out} to validate, {params.seconds:.2f} s each"
     ]
+    lines += _about_split(used)
+    if advice := little_data(sum(e.seconds for e in used if e.split == SPLITS[0])):
+        lines.append(advice)
     if clipped := [e.file for e in used if e.clipped]:
         lines.append(f"{len(clipped)} clipped, e.g. {clipped[0]}")
     skipped = [e for e in entries if e.reason]
@@ -69,6 +80,40 @@ def summary(entries: list[Entry], params: SpectrogramParams) -> str:
         lines.append(f"... and {len(skipped) - 10} more skipped, all named in the manifest")
     # A name that is not UTF-8 could not be printed.
     return "\n".join(lines).encode(**UTF8).decode()
+
+
+def _about_split(used: list[Entry]) -> list[str]:
+    """Which recordings stay on one side, and whether the split can be trusted."""
+    lines, groups = [], {}
+    for entry in used:
+        groups.setdefault(entry.group, []).append(entry.file)
+    if several := [files for number, files in groups.items() if number >= 0 and len(files) > 1]:
+        alone = f"{len(groups)} groups of {len(used)} recordings are split"
+        lines.append(f"{alone}; of one group are, for example, {' and '.join(several[0][:2])}")
+    if used and not any(entry.split == SPLITS[1] for entry in used):
+        lines.append(
+            f"nothing is held out of {len(groups)} recordings or groups of them, so neither "
+            f"overfitting nor memorization can be seen; {CUT}"
+        )
+    pairs = alike([entry.signature for entry in used], [entry.seconds for entry in used])
+    if twins := [(a, b) for a, b in pairs if used[a].split != used[b].split]:
+        held_out = {used[i].file for pair in twins for i in pair if used[i].split == SPLITS[1]}
+        example = " and ".join(used[i].file for i in twins[0])
+        lines.append(
+            f"{len(held_out)} recordings to validate sound like one to train on, such as {example};"
+            " the validation loss looks better than it is"
+        )
+    return lines
+
+
+def little_data(seconds: float) -> str:
+    """What to expect of so much speech to train on, and what to do; empty where it is enough."""
+    if seconds >= LITTLE:
+        return ""
+    return (
+        f"{seconds:.0f} s of speech to train on: a model learns less than {LITTLE:.0f} s by heart; "
+        "record more, or begin with weights that know speech (init_from pretrained)"
+    )
 
 
 @contextlib.contextmanager

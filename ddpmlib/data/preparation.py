@@ -6,6 +6,7 @@ Apart from `dataset`, so that its worker processes never load torch.
 import hashlib
 import json
 import re
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from operator import attrgetter
 from pathlib import Path
@@ -15,20 +16,21 @@ import numpy as np
 from ddpmlib.audio.cleaning import FADE, LEVEL_DB, MARGIN, TRIM_DB, clean
 from ddpmlib.audio.decoding import AudioError
 from ddpmlib.audio.recording import SILENT_DB, find_audio, load_audio
-from ddpmlib.data.manifest import Entry, appender, read_manifest, write_manifest
+from ddpmlib.data.manifest import SPLITS, Entry, appender, read_manifest, write_manifest
 from ddpmlib.data.segments import segment
-from ddpmlib.data.split import held_out_hashes
+from ddpmlib.data.split import groups_of, held_out, signature
 from ddpmlib.spectrogram.codec import REFERENCE_DB
 from ddpmlib.spectrogram.mel import audio_to_image
 from ddpmlib.spectrogram.params import DEFAULT, SpectrogramParams
 from ddpmlib.storage.atomic import atomic_write, make_folder, write_array
+from ddpmlib.storage.parameters import check_seed
 from ddpmlib.storage.paths import fetch
 
 # The original's twenty copies of a recording, by what they do to `audio_to_image`.
 AUGMENTATIONS = {
     f"speed {speed:.3f}": {"speed": float(speed)} for speed in np.linspace(0.95, 1.05, 10)
 } | {f"pitch {steps:+d}": {"semitones": steps} for steps in (-5, -4, -3, -2, -1, 1, 2, 3, 4, 5)}
-_key = attrgetter("file", "sha256", "settings", "split")  # of an entry; equal ones are made once
+_key = attrgetter("file", "sha256", "settings")  # of an entry; equal ones are made once
 
 
 @dataclass(frozen=True)
@@ -41,16 +43,24 @@ class Preparation:
     augment: bool = False  # 10 other speeds and 10 other pitches of every training recording
     validation_share: float = 0.1  # of the recordings
     seed: int = 0  # of the split
+    group: str = ""  # what stays on one side: a column such as "speaker", or a pattern in the paths
+    validation_list: str = ""  # file with the recordings to validate, instead of a share of them
 
     def __post_init__(self):
         self.params.check_overlap()
+        check_seed(self.seed)
         for name in ("overlap", "validation_share"):
             if not 0 <= (share := getattr(self, name)) < 1:
                 raise ValueError(f"{name} is {share}; it must be at least 0 and below 1")
 
 
 def prepare(
-    folder: str | Path, into: str | Path, preparation: Preparation, workers: int = -1
+    folder: str | Path,
+    into: str | Path,
+    preparation: Preparation,
+    workers: int = -1,
+    groups: Mapping[str, str] | None = None,
+    listed: Collection[str] = (),
 ) -> list[Entry]:
     """Mel-spectrograms of every recording under a folder; a second call does only what is new.
 
@@ -62,6 +72,8 @@ def prepare(
         into: local folder for manifest and arrays: (mels, 1, n_mels, n_frames) float16, or (1, 1,
             n_mels, frames) for recordings that are to be joined.
         workers: processes; -1 is one per core.
+        groups: by file, of recordings that stay on one side; see also `split.groups_of`.
+        listed: files of the validation split; by default a share is drawn.
 
     Returns:
         One entry each, in the order of their file names.
@@ -77,24 +89,47 @@ def prepare(
     files, into = find_audio(root), make_folder(into)
     parallel = Parallel(n_jobs=workers, return_as="generator_unordered")
     hashes = Parallel(n_jobs=workers, prefer="threads")(delayed(_sha256)(path) for path in files)
-    held_out = held_out_hashes(hashes, preparation.validation_share, preparation.seed)
-    wanted = []
-    for path, sha256 in zip(files, hashes, strict=True):
-        split = "validation" if sha256 in held_out else "train"
-        settings = _fingerprint(preparation, split)
-        wanted.append(Entry(path.relative_to(root).as_posix(), sha256, settings, split))
-    whole = {_key(e): e for e in read_manifest(into) if _is_whole(e, into, preparation.params)}
-    finished = [whole[_key(entry)] for entry in wanted if _key(entry) in whole]
-    missing = [entry for entry in wanted if _key(entry) not in whole]
+    names = [path.relative_to(root).as_posix() for path in files]
+    own = [(groups or {}).get(name, "") for name in names]
+    fixed = names, hashes, own, listed, preparation
+    ours = {_fingerprint(preparation, split) for split in SPLITS}
+    earlier = (entry for entry in read_manifest(into) if entry.settings in ours)
+    done = {_key(e): e for e in earlier if _is_whole(e, into, preparation.params)}
     with appender(into) as append:
-        results = parallel(delayed(_prepare_one)(root, into, e, preparation) for e in missing)
-        for entry in tqdm(results, total=len(missing), desc="preparing", unit="file"):
-            append(entry)
-            finished.append(entry)
+        # Which recordings sound alike is known only afterwards: then some may change sides.
+        while missing := [e for e in _wanted(done, *fixed) if _key(e) not in done]:
+            results = parallel(delayed(_prepare_one)(root, into, e, preparation) for e in missing)
+            for entry in tqdm(results, total=len(missing), desc="preparing", unit="file"):
+                append(entry)
+                done[_key(entry)] = entry
+    wanted = _wanted(done, *fixed)
+    finished = [replace(done[_key(e)], split=e.split, group=e.group) for e in wanted]
     finished.sort(key=lambda entry: entry.file)
     write_manifest(into, finished)  # drops lines of recordings that are gone
     _remove_leftovers(into, finished)
     return finished
+
+
+def _wanted(
+    done: Mapping[tuple, Entry],
+    names: Sequence[str],
+    hashes: Sequence[str],
+    own: Sequence[str],
+    listed: Collection[str],
+    preparation: Preparation,
+) -> list[Entry]:
+    """An entry for each recording, with its side of the split as far as it is known."""
+    known = {(entry.file, entry.sha256): entry for entry in done.values() if entry.signature}
+    found = [known.get(pair) for pair in zip(names, hashes, strict=True)]
+    signatures = [entry.signature if entry else "" for entry in found]
+    seconds = [entry.seconds if entry else 1.0 for entry in found]
+    groups = groups_of(names, hashes, signatures, seconds, own)
+    sides = held_out(groups, hashes, preparation.validation_share, preparation.seed)
+    sides = [name in listed for name in names] if listed else sides
+    splits = [SPLITS[int(side)] for side in sides]
+    settings = {split: _fingerprint(preparation, split) for split in SPLITS}
+    rows = zip(names, hashes, splits, groups.tolist(), strict=True)
+    return [Entry(name, sha, settings[split], split, group=n) for name, sha, split, n in rows]
 
 
 def _prepare_one(root: Path, into: Path, entry: Entry, preparation: Preparation) -> Entry:
@@ -111,6 +146,7 @@ def _prepare_one(root: Path, into: Path, entry: Entry, preparation: Preparation)
         return replace(entry, reason=reason, final=expected)
     facts = {"seconds": recording.seconds, "level_db": recording.level_db}
     facts |= {"clipped": recording.clipped, "output": _output_name(entry)}
+    facts |= {"signature": signature(mels[0], params)}
     if preparation.join:
         array = np.concatenate(mels, axis=1)[None, None].astype(np.float16)
         facts["frames"] = array.shape[-1]

@@ -11,7 +11,7 @@ import torch
 from ddpmlib.diffusion import process
 from ddpmlib.diffusion.editing import Edit
 from ddpmlib.diffusion.guidance import guided
-from ddpmlib.diffusion.samplers import SAMPLERS, Callback, run_sampler
+from ddpmlib.diffusion.samplers import SAMPLERS, Callback, run_sampler, seeded
 from ddpmlib.diffusion.schedules import noise_schedule, sampling_timesteps
 from ddpmlib.diffusion.speech import SPEECH_GUIDANCE, Speech, say
 from ddpmlib.diffusion.windows import over_windows
@@ -107,7 +107,7 @@ class DDPM:
             raise ValueError(f"sampler is {sampler!r}; needed: {', '.join(SAMPLERS)}")
         if count < 1:
             raise ValueError(f"count is {count}; needed: at least 1")
-        generator = torch.Generator().manual_seed(seed)
+        generator = seeded(seed)
         conditions = self._encode(condition, count, guidance_scale)
         frames = self.params.frames_in(self.params.seconds if seconds is None else seconds)
         width = max(frames, self.params.n_frames)
@@ -149,7 +149,7 @@ class DDPM:
         """Initial noise of `sample`, (count, 1, n_mels, n_frames), as wide as the training data or
         wider."""
         width = max(self.params.frames_in(seconds or self.params.seconds), self.params.n_frames)
-        return self._draw(count, width, torch.Generator().manual_seed(seed))
+        return self._draw(count, width, seeded(seed))
 
     def _draw(self, count: int, width: int, generator: torch.Generator) -> torch.Tensor:
         shape = (1, 1, self.params.n_mels, width)

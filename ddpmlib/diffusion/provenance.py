@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ddpmlib.audio.cleaning import save_wav
+from ddpmlib.audio.cleaning import save_wav, unclipped
 from ddpmlib.diffusion.ddpm import DDPM, GUIDANCE_SCALE, GUIDING_MODEL, WEIGHTS
 from ddpmlib.diffusion.samplers import Callback
 from ddpmlib.spectrogram.codec import save_png
@@ -128,10 +128,18 @@ def slerp(start: torch.Tensor, end: torch.Tensor, shares: Sequence[float]) -> to
 def save_samples(
     folder: str | Path, provenance: SampleProvenance, mels: np.ndarray, model: DDPM
 ) -> list[Path]:
-    """Write `sample_I.png`, `.wav` and `provenance.json` into a folder; returns the wav files."""
+    """Write `sample_I.png`, `.wav` and `provenance.json` into a folder; returns the wav files.
+
+    All sounds have one gain. Samples of an earlier call that are not written again are removed.
+    """
     folder, rate = make_folder(folder), model.params.sample_rate
-    for i, mel in enumerate(mels):
-        _save_sample(folder, f"sample_{i}", mel, image_to_audio(mel, model.params), rate)
+    sounds = unclipped([image_to_audio(mel, model.params) for mel in mels])
+    for i, (mel, sound) in enumerate(zip(mels, sounds, strict=True)):
+        _save_sample(folder, f"sample_{i}", mel, sound, rate)
+    for path in folder.glob("sample_*"):
+        number = re.fullmatch(r"sample_(\d+)\.(png|wav)", path.name)
+        if number and int(number[1]) >= len(mels):
+            path.unlink()
     save(folder / "provenance.json", provenance)
     return [folder / f"sample_{i}.wav" for i in range(len(mels))]
 

@@ -10,11 +10,18 @@ from collections.abc import Callable, Sequence
 import torch
 
 from ddpmlib.diffusion.process import Model, predict
+from ddpmlib.storage.parameters import check_seed
 
 # (x_t, predicted x_0, predicted eps, alpha_bar at t, alpha_bar where the step leads) -> next x_t.
 Step = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, float, float], torch.Tensor]
 # (step counted from 0, x_t after the step, predicted x_0); returns nothing.
 Callback = Callable[[int, torch.Tensor, torch.Tensor], None]
+
+
+def seeded(seed: int) -> torch.Generator:
+    """Random numbers of the CPU; raises ValueError, see `check_seed`."""
+    check_seed(seed)
+    return torch.Generator().manual_seed(seed)
 
 
 def run_sampler(

@@ -4,6 +4,7 @@
 """
 
 import csv
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from ddpmlib.audio.cleaning import save_wav
 from ddpmlib.diffusion.editing import Edit, replace_frames
 from ddpmlib.diffusion.samplers import Callback
 from ddpmlib.storage.atomic import atomic_write, make_folder
+from ddpmlib.storage.parameters import MAX_SEED, check_seed
 from ddpmlib.storage.paths import fetch
 from ddpmlib.text.alignment import Alignment, Interval
 from ddpmlib.text.frames import frames_of, phone_frames
@@ -26,7 +28,6 @@ from ddpmlib.vocoder.waveform import image_to_audio
 SPEECH_GUIDANCE = 1.5  # guidance scale of speech, see `guidance.guided`
 SPEAKING = "pretrained/sample_voice"  # the weights that say a text where none are given
 TEXTS = "texts.csv"
-SEEDS = 2**32  # torch on a processor ignores what is above 32 bits
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,7 @@ def say(
         ValueError: nothing to say in a text, a word without a pronunciation, speed out of range, or
             a model that is not conditioned on the phones of English.
     """
+    check_seed(seed)
     texts = [texts] if isinstance(texts, str) else list(texts)
     planned = [plan(model, text, speed, lexicon) for text in texts]
     how = {"sampler": sampler, "num_steps": num_steps, "guidance_scale": guidance_scale}
@@ -73,7 +75,7 @@ def say(
         mels = [
             model.sample(
                 1,
-                seed=(seed + i) % SEEDS,
+                seed=(seed + i) % (MAX_SEED + 1),
                 condition=condition_of(alignment, model),
                 callback=callback,
                 **how,
@@ -137,6 +139,8 @@ def save_speech(path: str | Path, speech: Speech, model) -> Path:
 def say_file(model, file: str | Path, folder: str | Path, **how) -> list[Path]:
     """Say each line of a text file: NNN.wav in a folder, and texts.csv with what they say.
 
+    Sounds that an earlier texts.csv lists and this one does not are removed.
+
     Args:
         how: see `say`.
 
@@ -159,11 +163,19 @@ def say_file(model, file: str | Path, folder: str | Path, **how) -> list[Path]:
     for number, text in tqdm(texts.items(), desc="saying", unit="text"):
         path = folder / f"{number:03d}.wav"
         paths.append(save_speech(path, say(model, text, **how)[0], model))
+    for old in _listed(folder / TEXTS) - {path.name for path in paths}:
+        (folder / old).unlink(missing_ok=True)
     with atomic_write(folder / TEXTS) as new, new.open("w", encoding="utf-8", newline="") as stream:
         writer = csv.writer(stream)
         rows = zip((path.name for path in paths), texts.values(), strict=True)
         writer.writerows([("file", "text"), *rows])
     return paths
+
+
+def _listed(path: Path) -> set[str]:
+    """Names NNN.wav in a list of `say_file`."""
+    lines = path.read_text("utf-8").splitlines() if path.exists() else []
+    return {found[0] for line in lines if (found := re.match(r"\d{3,}\.wav(?=,)", line))}
 
 
 def replace_word(

@@ -14,6 +14,7 @@ OLD_NAMES = {
     "table": "metadata",
     "target": "prediction_type",
 }
+MAX_SEED = 2**32 - 1  # torch on a processor ignores what is above 32 bits
 MARK = "# Parameters"  # first words of a notebook's parameters cell, and of papermill's
 # type -> what an instance of it may be, and what it is called
 _TYPES = {
@@ -89,6 +90,12 @@ def check_type(name: str, value, wanted) -> None:
         good = good and len(value) == 2 and all(type(side) is int for side in value)
     if not good:
         raise TypeError(f"{name} is {value!r} ({type(value).__name__}); it must be {words}")
+
+
+def check_seed(seed: int, name: str = "seed") -> None:
+    """Raise ValueError for one that would wrap: two of them would draw the same numbers."""
+    if not 0 <= seed <= MAX_SEED:
+        raise ValueError(f"{name} is {seed}; needed: 0 to {MAX_SEED}")
 
 
 def add_fields(

@@ -7,11 +7,10 @@ from pathlib import Path
 from ddpmlib.diffusion.process import PREDICTION_TYPES
 from ddpmlib.diffusion.schedules import MIN_NOISE_STEPS, SCHEDULES
 from ddpmlib.models.devices import DEVICES, PRECISIONS
-from ddpmlib.storage.parameters import check_type, rename
+from ddpmlib.storage.parameters import check_seed, check_type, rename
 
 AT_LEAST = {"epochs": 1, "batch_size": 1, "sample_every": 1, "warmup_steps": 1}
-AT_LEAST |= {"num_samples": 0, "seed": 0, "noise_steps": MIN_NOISE_STEPS}
-MAX_SEED = 2**32 - 1  # torch on a processor ignores what is above 32 bits
+AT_LEAST |= {"num_samples": 0, "noise_steps": MIN_NOISE_STEPS}
 POSITIVE = ("learning_rate", "clip_norm", "checkpoint_minutes", "max_minutes")
 SHARES = ("ema_decay", "condition_dropout")
 CHOICES = {"device": DEVICES, "precision": PRECISIONS, "schedule": SCHEDULES}
@@ -53,8 +52,8 @@ class TrainConfig:
         values = self.to_dict()
         for field in dataclasses.fields(self):
             check_type(field.name, values[field.name], field.type)
+        check_seed(self.seed)
         checks = [(name, values[name] >= n, f"at least {n}") for name, n in AT_LEAST.items()]
-        checks += [("seed", self.seed <= MAX_SEED, f"at most {MAX_SEED}")]
         checks += [(name, values[name] is None or values[name] > 0, "above 0") for name in POSITIVE]
         checks += [(name, 0 <= values[name] < 1, "at least 0 and below 1") for name in SHARES]
         for name, fits, needed in checks:
@@ -70,8 +69,7 @@ class TrainConfig:
         """Refuse `SpectrogramSet`s that do not fit this run.
 
         Raises:
-            ValueError: spectrogram parameters, condition, image_size or batch_size; names both
-                values.
+            ValueError: spectrogram parameters, condition or image_size; names both values.
         """
         data.params.check_same(validation.params, "the training data", "the validation data")
         for opened in (data, validation):
@@ -81,9 +79,6 @@ class TrainConfig:
         name = data.path.name
         if self.image_size != (needed := data.params.image_size):
             raise ValueError(f"image_size is {self.image_size}; needed: {needed}, that of {name}")
-        if self.batch_size > (most := len(data)):
-            needed = f"at most {most}, the training mel-spectrograms of {name}"
-            raise ValueError(f"batch_size is {self.batch_size}; needed: {needed}")
 
     def to_dict(self) -> dict:
         """Plain values for JSON."""

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 import torch
 
 from ddpmlib.data.dataset import SpectrogramSet, open_splits
+from ddpmlib.data.manifest import little_data
 from ddpmlib.models.devices import check_processes, forget_accelerator
 from ddpmlib.models.unet import UNetConfig
 from ddpmlib.storage.paths import data_folder
@@ -95,8 +96,11 @@ def train_from_config(config: TrainConfig, network: UNetConfig | None, resume: b
     from accelerate import PartialState
 
     # One process of each machine downloads what comes from a bucket; the others find it there.
-    with PartialState(cpu=config.device == "cpu").local_main_process_first():
+    state = PartialState(cpu=config.device == "cpu")
+    with state.local_main_process_first():
         data, validation = open_data(config)
+        if state.is_main_process and (advice := little_data(data.seconds)):
+            print(advice)
     folder = data_folder() / "runs" / config.name
     train(config, data, validation, folder, network, resume, TrainingLines())
 

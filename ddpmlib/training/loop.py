@@ -78,7 +78,7 @@ class _Loop:
         check_processes(config.batch_size, self.accelerator.num_processes)
         model = first_model(config, data, network, self.device)
         self.state = TrainState(model, config, data.fingerprint)
-        self.steps_per_epoch = len(data) // config.batch_size
+        self.steps_per_epoch = step_schedule.epoch_steps(config, len(data))
         self.has_phones = isinstance(data.condition_spec, PhoneCondition)
         # Every num_processes-th item of a batch, and the times and noise that go with them.
         self.mine = slice(self.accelerator.process_index, None, self.accelerator.num_processes)

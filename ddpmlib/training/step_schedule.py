@@ -28,9 +28,16 @@ def learning_rate(config: TrainConfig, step: int, share: float) -> float:
 def order(config: TrainConfig, epoch: int, count: int) -> torch.Tensor:
     """Indices (steps, batch_size) of an epoch over `count` mel-spectrograms. Those that do not fill
     a last batch are left out, different ones in each epoch."""
-    steps = count // config.batch_size
-    drawn = torch.randperm(count, generator=_stream("cpu", config.seed, ORDER, epoch))
+    steps, generator = epoch_steps(config, count), _stream("cpu", config.seed, ORDER, epoch)
+    times = config.batch_size if count < config.batch_size else 1
+    drawn = torch.cat([torch.randperm(count, generator=generator) for _ in range(times)])
     return drawn[: steps * config.batch_size].view(steps, config.batch_size)
+
+
+def epoch_steps(config: TrainConfig, count: int) -> int:
+    """Steps of an epoch over `count` mel-spectrograms; of fewer than a batch each comes
+    `batch_size` times, with another time and other noise."""
+    return count // config.batch_size or count
 
 
 def times(config: TrainConfig, step: int) -> torch.Tensor:
