@@ -33,9 +33,9 @@ class Channels:
         if len(block) and not np.isfinite(self.highest - self.lowest).all():
             self.bad += np.count_nonzero(~np.isfinite(block))
             return
-        exact = block.astype(np.float64)
-        self.sums += exact.sum(axis=0)
-        self.products += exact.T @ exact
+        exact = np.ascontiguousarray(block.T, np.float64)
+        self.sums += exact.sum(axis=1)
+        self.products += np.einsum("in,jn->ij", exact, exact)  # the same from any number of threads
 
     @property
     def peak(self) -> float:

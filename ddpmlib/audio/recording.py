@@ -156,7 +156,7 @@ def _mix(
         block = next(blocks) - mean
         left -= len(block)
         tops.add(block[:, used])
-        mono = block[:, 0] if len(mean) == 1 else block @ weights
+        mono = block[:, 0] if len(mean) == 1 else np.einsum("nc,c->n", block, weights)
         if part.rate != sample_rate:
             mono = stream.resample_chunk(np.ascontiguousarray(mono), last=not left)[:missing]
         missing -= len(mono)

@@ -34,6 +34,9 @@ class Entry:
     seconds: float = 0.0
     level_db: float = 0.0  # dBFS, as found
     clipped: bool = False
+    sources: int = 1  # channels with a sound of their own
+    kept: float = 0.0  # seconds after trimming
+    bandwidth: float = 0.0  # Hz, above it nothing was recorded
     reason: str = ""  # why it was skipped
     final: bool = False  # the reason lies in the file itself: it is not tried again
     signature: str = ""  # see `split.signature`

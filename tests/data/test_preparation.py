@@ -79,14 +79,14 @@ def test_hostile_files_neither_stop_nor_hang_the_batch(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("error", [MemoryError("too much"), AudioError("bad"), OSError(5, "I/O")])
 def test_whatever_is_wrong_with_one_file_the_batch_goes_on(folder, tmp_path, monkeypatch, error):
-    load = preparation.load_audio
+    load = preparation.stream_audio
 
-    def failing(path, rate):
+    def failing(path, *how):
         if path.name == "03.wav":
             raise error
-        return load(path, rate)
+        return load(path, *how)
 
-    monkeypatch.setattr(preparation, "load_audio", failing)
+    monkeypatch.setattr(preparation, "stream_audio", failing)
     entries = prepare(folder, tmp_path / "out", Preparation(), **SEQUENTIAL)
     assert [e.file for e in entries if e.reason] == ["03.wav"]
     assert str(error) in next(e.reason for e in entries if e.reason)

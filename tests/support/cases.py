@@ -174,8 +174,8 @@ def hostile_recordings(folder: Path) -> dict[str, str]:
         "cannot_be_read.wav": SKIP,
         "playlist.wav": SKIP,
         "pipe.wav": IGNORE,
-        "myself.wav": IGNORE,
-        "gone.wav": IGNORE,
+        "myself.wav": SKIP,
+        "gone.wav": SKIP,
         "endless.wav": IGNORE,
     }
 
