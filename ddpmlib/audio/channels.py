@@ -85,12 +85,12 @@ class FlatTops:
 
     def add(self, block: np.ndarray) -> None:
         """Take in a block (n, channels), without offset."""
-        size = np.abs(block) / np.maximum(self.peaks, 1e-30)
-        top = size > CLIPPED
+        size = np.abs(block)
+        top = size > CLIPPED * self.peaks
         self.samples += len(block)
-        self.flat += np.sum((block[1:] == block[:-1]) & top[1:], axis=0)
-        self.crowded += np.sum(top, axis=0)
-        self.loud += np.sum(size > LOUD, axis=0)
+        self.flat += np.count_nonzero((block[1:] == block[:-1]) & top[1:], axis=0)
+        self.crowded += np.count_nonzero(top, axis=0)
+        self.loud += np.count_nonzero(size > LOUD * self.peaks, axis=0)
 
     @property
     def found(self) -> np.ndarray:

@@ -52,7 +52,7 @@ def levelled(
 ) -> Iterator[np.ndarray]:
     """Samples from start to end, as `level` makes them of a whole, in blocks."""
     blocks = _blocks(start, end)
-    squares = sum(_powers(samples[a:b]).sum() for a, b in blocks)
+    squares = sum(np.sum(np.square(samples[a:b], dtype=np.float64)) for a, b in blocks)
     factor = 10 ** ((LEVEL_DB - 10 * np.log10(squares / max(1, end - start) + 1e-20)) / 20)
     ramp = np.linspace(0, 1, min(int(FADE * sample_rate), (end - start) // 2), dtype=np.float32)
     for a, b in blocks:

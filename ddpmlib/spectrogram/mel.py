@@ -52,16 +52,29 @@ def check_bands(params: SpectrogramParams) -> None:
 
 
 def bandwidth(loudest: np.ndarray, params: SpectrogramParams) -> float:
-    """Frequency in Hz above which nothing was recorded: upper end of the highest band with sound.
+    """Frequency in Hz above which nothing was recorded, in the highest band with sound.
 
     Args:
         loudest: (n_mels,) values in [-1, 1], of the loudest frames of a recording.
     """
+    quietest = max(loudest.max() - 2 * BANDWIDTH_DB / params.top_db, -1)
+    highest = np.flatnonzero(loudest > quietest).max(initial=0)
+    # The upper half of a triangle is where its sound may end.
+    ends = (_edges(params)[1:-1] + _edges(params)[2:]) / 2
+    return params.fmax if highest == params.n_mels - 1 else float(ends[highest])
+
+
+def bands_above(hertz: float, params: SpectrogramParams) -> int:
+    """Number of mel bands whose middle is higher."""
+    return int(np.sum(_edges(params)[1:-1] > hertz))
+
+
+@lru_cache(maxsize=8)
+def _edges(params: SpectrogramParams) -> np.ndarray:
+    """(n_mels + 2,) Hz; of each band, three in a row are its lower end, middle and upper end."""
     import librosa
 
-    quietest = max(loudest.max() - 2 * BANDWIDTH_DB / params.top_db, -1)
-    edges = librosa.mel_frequencies(params.n_mels + 2, fmin=params.fmin, fmax=params.fmax)
-    return float(edges[2:][loudest > quietest].max(initial=params.fmin))
+    return librosa.mel_frequencies(params.n_mels + 2, fmin=params.fmin, fmax=params.fmax)
 
 
 @lru_cache(maxsize=32)
