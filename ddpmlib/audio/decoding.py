@@ -21,7 +21,11 @@ BEGINNINGS = [
         *(rb"RIFF.{4}WAVE", rb"RF64.{4}WAVE", rb"FORM.{4}AIF[FC]", rb"caff\0[\1\2]..desc"),
         *(rb"\.snd\0\0.{14}\0", rb"riff\x2e\x91\xcf\x11\xa5\xd6\x28\xdb", rb"NIST_1A\n"),
         *(rb"fLaC\0\0\0\x22", rb"\0\0..ftyp", rb"\x1a\x45\xdf\xa3.{,40}(?:webm|matroska)"),
-        *(rb"OggS\0[\2\6]", rb"\x30\x26\xb2\x75\x8e\x66\xcf\x11\xa6\xd9\0\xaa\0\x62\xce\x6c", rb"#!AMR(?:-WB)?\n"),
+        *(
+            rb"OggS\0[\2\6]",
+            rb"\x30\x26\xb2\x75\x8e\x66\xcf\x11\xa6\xd9\0\xaa\0\x62\xce\x6c",
+            rb"#!AMR(?:-WB)?\n",
+        ),
     )
 ]
 APART = 512  # bytes; the streams of one Ogg file begin closer to each other
@@ -54,9 +58,7 @@ def decode_blocks(path: Path) -> Iterator[tuple[int, np.ndarray]]:
             yield from _decode(file, str(path) if alone else file, end - start)
 
 
-def _decode(
-    file: BinaryIO, name: str | BinaryIO, size: int
-) -> Iterator[tuple[int, np.ndarray]]:
+def _decode(file: BinaryIO, name: str | BinaryIO, size: int) -> Iterator[tuple[int, np.ndarray]]:
     """Blocks of one file: by soundfile, and by PyAV what soundfile does not give."""
     import soundfile
 

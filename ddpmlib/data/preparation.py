@@ -150,7 +150,9 @@ def _prepare_one(root: Path, into: Path, entry: Entry, preparation: Preparation)
     facts |= {"sources": recording.sources, "output": output}
     try:
         with atomic_write(into / output) as temporary:
-            facts |= write_mels(temporary, sound, params, overlap, changes(preparation, entry.split))
+            facts |= write_mels(
+                temporary, sound, params, overlap, changes(preparation, entry.split)
+            )
     except OSError:  # no space: so it would be with all others
         raise
     except Exception as error:

@@ -11,7 +11,9 @@ import numpy as np
 from ddpmlib.spectrogram.codec import encode
 from ddpmlib.spectrogram.params import SpectrogramParams
 
-BANDWIDTH_DB = 50.0  # below the loudest band; hiss of speech lies above it, what filters leave below
+BANDWIDTH_DB = (
+    50.0  # below the loudest band; hiss of speech lies above it, what filters leave below
+)
 AT_ONCE = 256  # frames; more do not fit into the cache of a processor
 
 

@@ -238,7 +238,9 @@ def test_sphere_is_read_shortened_too(tmp_path, ending, coding):
         body = write(tmp_path / "u.raw", samples, subtype="ULAW", endian="FILE").read_bytes()
     elif "shorten" in coding:
         body = shortened(samples)
-    path = sphere(tmp_path / f"a.{ending}", body, coding, len(samples), 1 if coding == "ulaw" else 2)
+    path = sphere(
+        tmp_path / f"a.{ending}", body, coding, len(samples), 1 if coding == "ulaw" else 2
+    )
     recording = load_audio(path, RATE)
     assert recording.seconds == pytest.approx(2, abs=0.02)
     assert loudest_hz(recording.samples) == pytest.approx(440, abs=1)
