@@ -67,7 +67,7 @@ class SampleFile:
     """Samples (n,) float32 that are sliced like an array but lie in a temporary file, if many."""
 
     def __init__(self, folder: str | Path):
-        self.file = tempfile.SpooledTemporaryFile(4 * BLOCK, dir=folder)
+        self.file = tempfile.SpooledTemporaryFile(4 * BLOCK, dir=folder)  # noqa: SIM115
         self.samples = 0
 
     def append(self, block: np.ndarray) -> None:

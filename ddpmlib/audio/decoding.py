@@ -1,4 +1,4 @@
-"""Decoding of audio files of any format, to their end: soundfile, and PyAV (FFmpeg) for the rest."""
+"""Decoding of audio files of any format, to their end: by soundfile, else by PyAV (FFmpeg)."""
 
 import io
 import itertools
@@ -177,7 +177,7 @@ def _is_closed(file: BinaryIO, size: int) -> bool:
             length = of_rf64 if head.startswith(b"RF64") else length
         position += struct.calcsize(layout) + length
         # Unknown (of AIFF soundfile reads all), or cut off.
-        if length < 0 or name == b"SSND" and not length or position > size and is_sound:
+        if length < 0 or (name == b"SSND" and not length) or (position > size and is_sound):
             return True
         file.seek(position)
         if length % 2 and not file.read(1).strip(b"\0"):  # filled up to even lengths

@@ -39,8 +39,8 @@ def find_audio(folder: str | Path) -> list[Path]:
     """All audio files under a folder, by their ending, sorted, hidden ones left out.
 
     Links to folders are followed, each folder once; links that lead nowhere are listed, so that
-    `load_audio` can name them. Raises FileNotFoundError where there is none, NotADirectoryError for a file; each says what
-    is there.
+    `load_audio` can name them. Raises FileNotFoundError where there is none, NotADirectoryError for
+    a file; each says what is there.
     """
     folder = fetch(folder)
     if not folder.is_dir():

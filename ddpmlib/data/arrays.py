@@ -37,16 +37,20 @@ def write_mels(
     """
     start, end = span(sound, params.sample_rate)
     frames = [len(frame_starts(end - start, params, how.get("speed", 1.0))) for how in changes]
-    loudest, outline = np.full(params.n_mels, -np.inf), []
+    loudest, outline, done = np.full(params.n_mels, -1.0, np.float32), [], 0
+    at_ends = -(-params.n_fft // (2 * params.hop_length))  # frames in which a cut is a click
 
     def images(how: dict) -> Iterator[np.ndarray]:
+        nonlocal done
         blocks = levelled(sound, start, end, params.sample_rate)
         for mel in mel_blocks(blocks, end - start, params, **how):
             image = encode(mel, params)
             if not how:
-                rank = int(LOUDEST * image.shape[1]) + 1
-                np.maximum(loudest, np.partition(image, -rank)[:, -rank], out=loudest)
+                inner = image[:, max(0, at_ends - done) : max(0, frames[0] - at_ends - done)]
+                if (rank := int(LOUDEST * inner.shape[1]) + 1) <= inner.shape[1]:
+                    np.maximum(loudest, np.partition(inner, -rank)[:, -rank], out=loudest)
                 outline.append(image[:, :: -(-frames[0] // OUTLINE)])
+                done += image.shape[1]
             yield image[None, None]
 
     if overlap is None:

@@ -19,7 +19,7 @@ CUT = (
 )
 MELS = "pictures"  # key of a number of mel-spectrograms, in the files' format
 SPLITS = ("train", "validation")
-NARROW = 0.8  # of fmax; below it a bandwidth is told
+NARROW, SOME = 0.8, 0.1  # of fmax; share of recordings that end below from which it is told
 MOSTLY = 0.5  # of the mel-spectrograms, filled up with silence
 LONG, DOMINATING = 8, 0.1  # times the median length; share of all sound in such recordings
 LITTLE = 300.0  # seconds to train on; from 2 minutes samples came nearer to them than from 6
@@ -121,7 +121,7 @@ def _about_sound(used: list[Entry], params: SpectrogramParams) -> list[str]:
     if mixed := [entry.file for entry in used if entry.sources > 1]:
         lines.append(f"{len(mixed)} have other sounds on other channels, mixed, e.g. {mixed[0]}")
     narrow = [e for e in used if 0 < e.bandwidth < NARROW * params.fmax]
-    if narrow:
+    if len(narrow) > SOME * len(used):  # a word without hiss is narrow too
         highest = max(entry.bandwidth for entry in narrow)
         fitting = min(params.fmax, round(highest, -2))
         lines.append(

@@ -54,13 +54,15 @@ def check_bands(params: SpectrogramParams) -> None:
 
 
 def bandwidth(loudest: np.ndarray, params: SpectrogramParams) -> float:
-    """Frequency in Hz above which nothing was recorded, in the highest band with sound.
+    """Frequency in Hz above which nothing was recorded, in the highest band with sound; or 0.
 
     Args:
         loudest: (n_mels,) values in [-1, 1], of the loudest frames of a recording.
     """
     quietest = max(loudest.max() - 2 * BANDWIDTH_DB / params.top_db, -1)
-    highest = np.flatnonzero(loudest > quietest).max(initial=0)
+    highest = np.flatnonzero(loudest > quietest).max(initial=-1)
+    if highest < 0:
+        return 0.0
     # The upper half of a triangle is where its sound may end.
     ends = (_edges(params)[1:-1] + _edges(params)[2:]) / 2
     return params.fmax if highest == params.n_mels - 1 else float(ends[highest])

@@ -82,7 +82,7 @@ def test_links_that_lead_nowhere_are_named(tmp_path):
         (tmp_path / name).symlink_to(".git/annex/objects/MD5E-s9")
     assert find_audio(tmp_path) == [tmp_path / "a.flac"]
     with pytest.raises(
-        AudioError, match="a link to .git/annex/objects/MD5E-s9, which is not there"
+        AudioError, match=r"a link to \.git/annex/objects/MD5E-s9, which is not there"
     ):
         load_audio(tmp_path / "a.flac", RATE)
 

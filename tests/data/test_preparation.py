@@ -200,3 +200,28 @@ def test_memory_does_not_grow_with_the_number_of_recordings(tmp_path):
 def test_workers_never_load_torch():
     done = python("import sys, ddpmlib.data.preparation; print('torch' in sys.modules)")
     assert done.stdout == "False\n", done.stderr
+
+
+KILLING = """
+import os, signal, sys
+from ddpmlib.data import preparation
+work = preparation._prepare_one
+def killed(root, into, entry, how):
+    if entry.file in ("03.wav", "08.wav"):
+        os.kill(os.getpid(), signal.SIGKILL)  # as the system does where memory is short
+    return work(root, into, entry, how)
+preparation._prepare_one = killed
+preparation.prepare(*sys.argv[1:], preparation.Preparation(), workers=2)
+"""
+
+
+def test_a_worker_that_is_killed_is_one_named_recording(folder, tmp_path):
+    done = python(KILLING, folder, tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    entries = read_manifest(tmp_path / "out")
+    assert len(entries) == 12
+    assert {e.file for e in entries if e.reason} == {"03.wav", "08.wav"}
+    assert all("was killed" in e.reason for e in entries if e.reason)
+    assert leftovers(tmp_path / "out") == []
+    again = prepare(folder, tmp_path / "out", Preparation(), workers=2)  # there may be memory now
+    assert not [e for e in again if e.reason]
