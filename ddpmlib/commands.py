@@ -40,7 +40,7 @@ def prepare_options(parser: argparse.ArgumentParser) -> None:
 
     parser.add_argument("folder", help="recordings: from here, from data/, or gs://")
     parser.add_argument("--name", default="", help="of the data set (default: that of the folder)")
-    parser.add_argument("--metadata", default="", help='CSV file, "folders" or "names"')
+    parser.add_argument("--metadata", default="", help='table, "texts", "folders" or "names"')
     parser.add_argument("--workers", type=int, default=-1, help="processes; -1: one per core")
     parser.add_argument("--align", action="store_true", help="texts, to condition on phones")
     add_pronunciation(parser)

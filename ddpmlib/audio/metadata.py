@@ -1,25 +1,39 @@
-"""Metadata of recordings: a CSV file of texts, speakers, languages.
+"""Metadata of recordings: texts, speakers, languages.
 
-In the manner of LJSpeech, `file|text` without a first line of names; or with one, such as
-`file,text,speaker,language`, where "text" is what is spoken and each other column a label; or in
-that of Asterisk, `file: text`. Without a file, FOLDERS and NAMES read the paths of the recordings.
+They are read from a table (see `audio.tables`), or without one: FOLDERS and NAMES are the paths of
+the recordings, TEXTS the transcripts that lie beside them.
 """
 
-import csv
-import io
 import re
-import unicodedata
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import zip_longest
 from pathlib import Path, PurePosixPath
 
+from ddpmlib.audio.tables import (
+    DECIMAL,
+    FILE,
+    SPEAKER,
+    TEXT,
+    Recordings,
+    is_shared,
+    nfc,
+    read_table,
+    read_text,
+)
 from ddpmlib.storage.paths import fetch
 
-FILE, TEXT, SPEAKER = "file", "text", "speaker"
-FOLDERS = "folders"  # one folder for each speaker
+FOLDERS = "folders"  # one folder for each speaker; "folders:2": those in the folders of the top
 NAMES = "names"  # the text is the name of the file, as in all-circuits-busy-now.wav
-DELIMITERS = "|,;\t"
-PROMPT, COMMENT = ": ", ";"  # of Asterisk's lists
+TEXTS = "texts"  # the text lies beside the recording
+TRANS = ".trans.txt"  # ending of LibriSpeech's lists, one for the recordings of a folder
+MICROPHONE = r"_mic\d+$"  # ending of VCTK's names: both recordings have one text
+# In front of a text: first and last sample as in TIMIT, begin and end in seconds as of Audacity.
+TIMES = r"^(0 \d{4,}|\d+\.\d+\s\d+\.\d+)\s+"
+VOTES = ("up_votes", "down_votes")  # of Common Voice's listeners
+LEVELS = 20  # more different decimal numbers are measurements, fewer may be settings
+FEWEST = 3  # recordings that show whether a column is a label
 
 
 @dataclass(frozen=True)
@@ -29,6 +43,7 @@ class RecordingMetadata:
     columns: tuple[str, ...] = ()
     rows: dict[str, dict[str, str]] = field(default_factory=dict)  # by path below the folder
     problems: tuple[str, ...] = ()  # wrong rows, by line
+    notes: tuple[str, ...] = ()  # what was left out on purpose
 
     def value(self, file: str, column: str) -> str | None:
         """The value of a recording in a column; None where it is unknown."""
@@ -38,6 +53,26 @@ class RecordingMetadata:
         """All that is not text: recordings that differ in it never share a mel-spectrogram."""
         return tuple(self.value(file, column) for column in self.columns if column != TEXT)
 
+    def without_identifiers(self) -> "RecordingMetadata":
+        """The same without columns that are no labels; a note says which, and why.
+
+        Most values of a label belong to several recordings: by a column of paths, ids or lengths
+        `join` would keep all recordings apart, and each would be a class of its own.
+        """
+        notes = {}
+        for column in self.columns:
+            values = [v for file in self.rows if (v := self.value(file, column))]
+            if column == TEXT or len(values) < FEWEST:
+                continue
+            decimals = len(set(values)) > LEVELS and all(re.fullmatch(DECIMAL, v) for v in values)
+            if column in VOTES or decimals:
+                notes[column] = "its values are measurements"
+            elif not is_shared(values):
+                notes[column] = f"most of its {len(values)} values belong to one recording only"
+        kept = tuple(column for column in self.columns if column not in notes)
+        said = (f"{c}: {why}; no condition, and ignored by join" for c, why in notes.items())
+        return replace(self, columns=kept, notes=(*self.notes, *said))
+
 
 def read_metadata(
     source: str | Path, folder: str | Path, files: Sequence[str]
@@ -45,123 +80,161 @@ def read_metadata(
     """Read the metadata of recordings; `problems` names each row that was left out, by line.
 
     Args:
-        source: FOLDERS, NAMES, or a CSV file in UTF-8, below `folder` or elsewhere; empty: nothing
-            is known. It may leave out folder and ending of a file where that is not ambiguous.
+        source: FOLDERS, NAMES, TEXTS, or a table in UTF-8, below `folder` or elsewhere; empty:
+            nothing is known. A table may leave out folder and ending of a file where that is not
+            ambiguous. With "+folders" behind it, it gets its speakers from the folders.
         folder: of the recordings.
         files: paths of recordings below it, with `/`.
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: not metadata at all, or a folder.
+        ValueError: not metadata at all, a folder, or folders that differ on several levels.
     """
     if not source:
         return RecordingMetadata()
-    if source == FOLDERS:
-        # A name that is not UTF-8 could neither be written nor drawn.
-        names = {f: nfc(f).encode(errors="backslashreplace").decode() for f in files}
-        parts = {file: PurePosixPath(name).parts[:-1] for file, name in names.items()}
-        return RecordingMetadata((SPEAKER,), {f: {SPEAKER: p[0]} for f, p in parts.items() if p})
+    if added := re.fullmatch(rf"(.+)\+({FOLDERS}(?::\d+)?)", str(source)):
+        known, speakers = (read_metadata(part, folder, files) for part in added.groups())
+        if SPEAKER in known.columns:
+            raise ValueError(f"{added[1]} has a column speaker; needed: without +{FOLDERS}")
+        rows = {f: known.rows.get(f, {}) | speakers.rows.get(f, {}) for f in files}
+        return replace(known, columns=(*known.columns, SPEAKER), rows=rows)
+    if re.fullmatch(rf"{FOLDERS}(:\d+)?", str(source)):
+        return _speakers_by_folder(files, str(source))
     if source == NAMES:
         words = {f: re.sub(r"[\W_]+", " ", nfc(PurePosixPath(f).stem)).strip() for f in files}
         return RecordingMetadata((TEXT,), {file: {TEXT: text} for file, text in words.items()})
-    beside = fetch(folder) / source
+    if source == TEXTS:
+        return _texts_beside(fetch(folder), files)
+    root = fetch(folder)
     try:
-        path = beside if beside.is_file() else fetch(source)
+        path = root / source if (root / source).is_file() else fetch(source)
     except FileNotFoundError as error:
-        raise FileNotFoundError(f"{error}, and beside the recordings in {folder}") from None
+        path = root.resolve().parent / source  # as Common Voice's, whose clips have a folder
+        if not path.is_file():
+            where = f"{error}, and beside the recordings in {folder}"
+            raise FileNotFoundError(where) from None
     if path.is_dir():
-        raise ValueError(f"metadata is {path}, a folder; needed: a CSV file, or {FOLDERS!r}")
-    try:
-        content = nfc(path.read_text("utf-8-sig"))
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is not UTF-8 (byte {error.start}); needed: UTF-8") from None
-    return _read(path, content, by_any_name(files))
+        needed = f"a CSV file, or {FOLDERS!r}, {NAMES!r} or {TEXTS!r}"
+        raise ValueError(f"metadata is {path}, a folder; needed: {needed}")
+    return _rows_of(path, Recordings(root, files))
 
 
-def _read(path: Path, content: str, known: dict[str, str | None]) -> RecordingMetadata:
-    names, delimiter, quoting = _dialect(path, content)
-    rows, problems = {}, []
-    lines = _lines(content, delimiter, quoting, problems)
-    if quoting != csv.QUOTE_NONE:
-        next(lines, None)  # the names
-    for line, fields in lines:
-        if quoting == csv.QUOTE_NONE and len(fields) == 3:
-            fields = [fields[0], fields[2] or fields[1]]
-        if len(fields) != len(names):
-            problems.append(f"line {line}: {len(fields)} fields; needed: {delimiter.join(names)}")
+def _rows_of(path: Path, recordings: Recordings) -> RecordingMetadata:
+    table = read_table(path, recordings)
+    rows, problems = {}, list(table.problems)
+    for line, fields in table.rows:
+        if len(fields) != len(table.names):
+            needed = table.delimiter.join(table.names)
+            problems.append((line, f"{len(fields)} fields; needed: {needed}"))
             continue
-        row = {name: text.strip() for name, text in zip(names, fields, strict=True)}
+        row = {n: value.strip() for n, value in zip(table.names, fields, strict=True)}
         name = row.pop(FILE)
-        file = known.get(name)
-        if not file:
-            whose = "several recordings" if name in known else "no recording"
-            problems.append(f"line {line}: file {name!r} is the name of {whose}")
-        elif file in rows:
-            problems.append(f"line {line}: file {name!r} once more")
+        found = recordings.called(name)
+        if not found:
+            problems.append((line, f"file {name!r} is the name of no recording"))
+        elif len({PurePosixPath(file).with_suffix("") for file in found}) > 1:
+            which = " and ".join(found[:2])
+            problems.append((line, f"file {name!r} is ambiguous: {which}; needed: its folder too"))
+        elif found[0] in rows:
+            problems.append((line, f"file {name!r} once more"))
         else:
-            rows[file] = row
-    return RecordingMetadata(tuple(name for name in names if name != FILE), rows, tuple(problems))
+            rows |= dict.fromkeys(found, row)  # several: one take in several formats
+    if recordings.files and table.rows and not rows:
+        raise ValueError(
+            f"{path} has {len(table.rows)} rows but none of these recordings, such as "
+            f"{recordings.files[0]!r} (line {problems[0][0]}: {problems[0][1]})"
+        )
+    said = tuple(f"line {line}: {problem}" for line, problem in sorted(problems))
+    columns = tuple(name for name in table.names if name != FILE)
+    return RecordingMetadata(columns, rows, said, tuple(table.notes))
 
 
-def _dialect(path: Path, content: str) -> tuple[list[str], str, int]:
-    """Names of the columns, what stands between them, and what quotes mean."""
-    first = next((line for line in content.split("\n") if line.strip()), "").rstrip("\r")
-    delimiter = next((d for d in DELIMITERS if d in first), "")
-    try:
-        [names] = csv.reader([first], delimiter=delimiter) if delimiter else [[]]
-    except csv.Error as error:
-        raise ValueError(f"{path} has a first line that is no row: {error}") from None
-    names = [name.strip().casefold() for name in names]
-    if FILE in names:
-        for name in names:
-            if not re.fullmatch(r"[a-z]\w{,39}", name) or names.count(name) > 1:
-                needed = "different plain names of at most 40 letters"
-                raise ValueError(f"{path} has a column {name[:60]!r}; needed: {needed}")
-        return names, delimiter, csv.QUOTE_MINIMAL
-    if delimiter == "|":  # LJSpeech quotes nothing; a third field has numbers in words
-        return [FILE, TEXT], delimiter, csv.QUOTE_NONE
-    if re.search(rf"^[\w./-]+{PROMPT}", content, re.MULTILINE):
-        return [FILE, TEXT], PROMPT, csv.QUOTE_NONE
-    raise ValueError(
-        f"{path} begins with {first[:60]!r}; needed: a first line such as "
-        "file,text,speaker,language, or lines file|text or file: text"
-    )
+def _speakers_by_folder(files: Sequence[str], given: str) -> RecordingMetadata:
+    """The folders of one level are speakers: "folders:1" of the top one; "folders" of the only one
+    on which the recordings differ.
+
+    Raises:
+        ValueError: no such level, or several; names the folders of each.
+    """
+    # A name that is not UTF-8 could neither be written nor drawn.
+    names = {f: nfc(f).encode(errors="backslashreplace").decode() for f in files}
+    parts = {file: PurePosixPath(name).parts[:-1] for file, name in names.items()}
+    levels = [set(folders) for folders in zip_longest(*parts.values())]
+    apart = [i for i, found in enumerate(levels, 1) if len(found - {None}) > 1]
+    apart = apart or [i for i, found in enumerate(levels, 1) if len(found) > 1]
+    level = int(given.partition(":")[2] or (apart[0] if len(apart) == 1 else 0))
+    if not levels:
+        raise ValueError(
+            f"metadata is {given!r}, and no recording lies in a folder; needed: one "
+            "for each speaker"
+        )
+    if not 1 <= level <= len(levels):
+        named = [sorted(found - {None}) for found in levels]
+        said = [f"{i}: {', '.join(f[:3])} ({len(f)})" for i, f in enumerate(named, 1)]
+        needed = [f"{FOLDERS}:{i}" for i in (apart or range(1, len(levels) + 1))]
+        raise ValueError(
+            f"metadata is {given!r}, and the folders on each level are {'; '.join(said)}; needed: "
+            f"the level of the speakers, {' or '.join(needed)}"
+        )
+    speakers = {f: {SPEAKER: p[level - 1]} for f, p in parts.items() if len(p) >= level}
+    return RecordingMetadata((SPEAKER,), speakers)
 
 
-def _lines(
-    content: str, delimiter: str, quoting: int, problems: list[str]
-) -> Iterator[tuple[int, list[str]]]:
-    """Number of the line where a row begins, and its fields; what cannot be split is a problem."""
-    if delimiter == PROMPT:
-        for line, row in enumerate(content.split("\n"), 1):
-            if row.strip() and not row.startswith(COMMENT):
-                yield line, row.strip().split(PROMPT, 1)
-        return
-    stream, line = io.StringIO(content, newline=""), 1
-    reader = csv.reader(stream, delimiter=delimiter, quoting=quoting, strict=True)
-    try:
-        for fields in reader:
-            if any(map(str.strip, fields)):
-                yield line, fields
-            line = reader.line_num + 1
-    except csv.Error as error:
-        problems.append(f"line {line}: {error}; what follows was not read")
+def _texts_beside(root: Path, files: Sequence[str]) -> RecordingMetadata:
+    """The text of each recording out of a file of its own, or a line of its folder's list.
+
+    Raises:
+        ValueError: there are none.
+    """
+    root, texts, listed, problems = root.resolve(), {}, {}, []
+    tops = [p for p in root.parent.glob("*") if p != root and _holds_texts(p.name)]
+    for path in sorted(p for top in (root, *tops) for p in top.rglob("*.[tT][xX][tT]")):
+        name = nfc(path.relative_to(root.parent).as_posix())
+        if name.lower().endswith(TRANS):
+            rows = (line.split(maxsplit=1) for line in read_text(path)[0].splitlines())
+            inner = name.rpartition("/")[0]
+            listed |= {f"{inner}/{row[0]}": row[1] for row in rows if len(row) == 2}
+        else:
+            texts[re.sub(r"(\.normalized)?\.txt$", "", name, flags=re.I)] = path
+    folders = {part for name in texts for part in name.split("/")[:-1] if _holds_texts(part)}
+    rows, owners = {}, defaultdict(list)
+    for file in files:
+        name = str(PurePosixPath(root.name, nfc(file)).with_suffix(""))
+        if name in listed:
+            rows[file] = {TEXT: listed[name]}
+        elif path := next((texts[n] for n in _names_of_text(name, folders) if n in texts), None):
+            owners[path].append(file)
+    for path, owned in owners.items():
+        takes = {re.sub(MICROPHONE, "", str(PurePosixPath(f).with_suffix(""))) for f in owned}
+        try:
+            if len(takes) > 1:
+                raise ValueError(f"{path} is ambiguous: of {' and of '.join(owned[:2])}")
+            text = " ".join(re.sub(TIMES, "", read_text(path)[0], flags=re.M).split())
+            rows |= {file: {TEXT: text} for file in owned}
+        except ValueError as error:
+            problems.append(str(error))
+    if not rows and files:
+        raise ValueError(
+            f"metadata is {TEXTS!r}, and {problems[0] if problems else 'no text'} lies beside the "
+            f"recordings in {root}; needed: NAME.txt beside NAME.wav or in a folder txt, or lists "
+            f"*{TRANS}; or a table"
+        )
+    return RecordingMetadata((TEXT,), rows, tuple(problems))
 
 
-def by_any_name(files: Sequence[str]) -> dict[str, str | None]:
-    """Recordings by stem, name, path without ending, and path; None where several are meant."""
-    known: dict[str, str | None] = {}
-    paths = [PurePosixPath(nfc(file)) for file in files]
-    spellings = [p.stem for p in paths], [p.name for p in paths]
-    spellings += [str(p.with_suffix("")) for p in paths], [str(p) for p in paths]
-    for names in spellings:
-        found: dict[str, str | None] = {}
-        for name, file in zip(names, files, strict=True):
-            found[name] = None if name in found else file
-        known |= found
-    return known
+def _names_of_text(name: str, folders: set[str]) -> Iterator[str]:
+    """Where the text of a recording may lie: beside it, or in a tree of texts like its own.
+
+    As that of wav48/p225/p225_001_mic1 in txt/p225/p225_001.
+    """
+    parts = name.split("/")
+    for stem in dict.fromkeys((parts[-1], re.sub(MICROPHONE, "", parts[-1]))):
+        yield "/".join((*parts[:-1], stem))
+        for i in range(len(parts)):
+            for folder in folders:
+                yield "/".join((*parts[:i], folder, *parts[i:-1], stem))  # below one of them
+                yield "/".join((*parts[:i], folder, *parts[i + 1 : -1], stem))  # instead of one
 
 
-def nfc(text: str) -> str:
-    """Unicode form NFC: macOS writes file names decomposed, which read the same but differ."""
-    return unicodedata.normalize("NFC", text)
+def _holds_texts(folder: str) -> bool:
+    return bool(re.fullmatch(r"txt|texts?|transcripts?|transcriptions?", folder, re.I))

@@ -9,13 +9,15 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from ddpmlib.audio.metadata import TEXT, RecordingMetadata, by_any_name, nfc, read_metadata
+from ddpmlib.audio.metadata import TEXT, RecordingMetadata, read_metadata
 from ddpmlib.audio.recording import find_audio
+from ddpmlib.audio.tables import Recordings, read_text
 from ddpmlib.data.conditions import (
     PHONE_CONDITION,
     Embedding,
     condition_arrays,
     condition_path,
+    mel_texts,
     phone_array,
 )
 from ddpmlib.data.dataset import open_mels
@@ -73,7 +75,7 @@ def build_dataset(
     preparation = preparation or Preparation()
     arrays, root = data_folder() / "spectrograms" / name, fetch(folder)
     files = [path.relative_to(root).as_posix() for path in find_audio(root)]
-    known = read_metadata(metadata, root, files)
+    known = read_metadata(metadata, root, files).without_identifiers()
     if aligner and PHONE_CONDITION in known.columns:
         raise ValueError(f"a column is called {PHONE_CONDITION!r}; needed: another name")
     groups = groups_by(preparation.group, files, known)
@@ -85,8 +87,10 @@ def build_dataset(
     print(summary(entries, preparation.params))
     for column in known.columns:
         values = [(value, e.file) for e in entries if (value := known.value(e.file, column))]
-        example = ", such as {!r} of {!r}".format(*values[0]) if values else ""
-        print(f"{column}: of {len(values)} of {len(entries)} recordings{example}")
+        example = ", such as {!r:.80} of {!r}".format(*values[0]) if values else ""
+        found = f"of {len(values)} of {len(entries)} recordings{example}"
+        print(f"{column}: {found}; {len(dict(values))} different")
+    print(*known.notes, sep="\n", end="\n" * bool(known.notes))
     for problem in known.problems[:PRINTED]:
         print(f"{metadata}, {problem}")
     if (more := len(known.problems) - PRINTED) > 0:
@@ -136,14 +140,15 @@ def listed_files(source: str | Path, root: Path, files: Sequence[str]) -> set[st
     if not source:
         return set()
     path = root / source if (root / source).is_file() else fetch(source)
-    names, found = by_any_name(files), set()
-    for number, line in enumerate(path.read_text("utf-8-sig").splitlines(), 1):
-        if name := nfc(line.strip()):
-            if not (file := names.get(name) or names.get(str(PurePosixPath(name).with_suffix("")))):
+    recordings, found = Recordings(root, files), set()
+    for number, line in enumerate(read_text(path)[0].splitlines(), 1):
+        if name := line.strip():
+            named = recordings.called(name)
+            if len({PurePosixPath(file).with_suffix("") for file in named}) != 1:
                 raise ValueError(
                     f"{path}, line {number}: {name!r} is not the name of one recording"
                 )
-            found.add(file)
+            found.update(named)
     if not 0 < len(found) < len(files):
         have = f"{path} lists {len(found)} of {len(files)} recordings"
         raise ValueError(f"{have}; needed: some to validate, others to train on")
@@ -177,7 +182,10 @@ def combine(
     firsts = np.cumsum([0, *(entry.mels for entry in used)]).tolist()
     shape = (firsts[-1], 1, *params.image_size)
     segments = recordings_in_segments(used, *how, metadata.labels)
-    conditions = condition_arrays(metadata, [[e.file for e in s] for s in segments], embed)
+    texts, line = mel_texts(used, metadata, aligned or {}, preparation)
+    print(line, end="\n" * bool(line))
+    files = [[entry.file for entry in segment] for segment in segments]
+    conditions = condition_arrays(metadata, files, embed, texts)
     if aligned is not None:
         known = phone_array(used, aligned, preparation, metadata.labels)
         conditions |= {PHONE_CONDITION: known}

@@ -1,6 +1,8 @@
 """Condition arrays of a data set: metadata of recordings as a row for each mel-spectrogram."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from zipfile import BadZipFile
 
@@ -9,7 +11,7 @@ import numpy as np
 from ddpmlib.audio.metadata import TEXT, RecordingMetadata
 from ddpmlib.data.manifest import Entry
 from ddpmlib.data.preparation import Preparation, changes
-from ddpmlib.data.segments import Labels, joined_mels, segment, unlabelled
+from ddpmlib.data.segments import Labels, joined_mels, pieces, segment, unlabelled
 from ddpmlib.models.condition import (
     ClassCondition,
     ConditionSpec,
@@ -26,13 +28,17 @@ from ddpmlib.text.frames import AFTER_THE_END, FEATURES, phone_frames
 from ddpmlib.text.pronunciation import PHONES, SILENCE
 
 PHONE_CONDITION, VECTORS = "phones", "vectors"
+ALIGNED, CUT = "aligned", "cut"  # pieces of recordings, with and without known words
 # Texts -> a vector for each (dim,), or a sequence of them (tokens, dim).
 Embedding = Callable[[list[str]], Sequence[np.ndarray]]
 SpecAndRows = tuple[ConditionSpec, np.ndarray]
 
 
 def condition_arrays(
-    metadata: RecordingMetadata, recordings: Sequence[Sequence[str]], embed: Embedding | None = None
+    metadata: RecordingMetadata,
+    recordings: Sequence[Sequence[str]],
+    embed: Embedding | None = None,
+    texts: Sequence[str | None] | None = None,
 ) -> dict[str, SpecAndRows]:
     """For each column of the metadata its ConditionSpec, and a row a mel-spectrogram.
 
@@ -40,23 +46,84 @@ def condition_arrays(
         recordings: files of those in each mel-spectrogram. They agree in their labels; their texts
             are joined, and where one is missing the row is the null condition.
         embed: makes the condition VECTORS of the texts.
+        texts: those of the mel-spectrograms, where they are not the texts of whole recordings.
 
     Raises:
         ValueError: vectors without texts, of different sizes, or a column of that name.
     """
     if embed and VECTORS in metadata.columns:
         raise ValueError(f"a column is called {VECTORS!r}; needed: another name, embed makes that")
-    arrays = {}
+    arrays, given = {}, {} if texts is None else {TEXT: list(texts)}
     for column in metadata.columns:
-        values = _values(metadata, recordings, column)
+        values = given.get(column) or _values(metadata, recordings, column)
         if known := [value for value in values if value is not None]:
             names = tuple(sorted(set(known)))
             text = column == TEXT
             spec = TextCondition.of(known) if text else ClassCondition(len(names), names)
             arrays[column] = spec, encode_conditions(spec, values, len(values)).numpy()
     if embed:
-        arrays[VECTORS] = _embedded(_values(metadata, recordings, TEXT), embed)
+        values = given.get(TEXT) or _values(metadata, recordings, TEXT)
+        arrays[VECTORS] = _embedded(values, embed)
     return arrays
+
+
+def mel_texts(
+    entries: Sequence[Entry],
+    metadata: RecordingMetadata,
+    aligned: Mapping[str, Aligned],
+    preparation: Preparation,
+) -> tuple[list[str | None], str]:
+    """The text of each mel-spectrogram, None where it is unknown; and a line on them, to print.
+
+    A piece of a recording has the words that are aligned to it. Without an alignment it has none,
+    unless `join` has cut a recording that is not longer than a mel-spectrogram: that keeps its
+    text.
+
+    Args:
+        entries: as `join` ordered them, all with arrays.
+    """
+    params, n_frames = preparation.params, preparation.params.n_frames
+    copies = [copy for e in entries for copy in _copies(e, aligned.get(e.file), preparation)]
+    wholes = [replace(entry, frames=frames) for entry, frames, _ in copies]
+    how = (n_frames, preparation.overlap, preparation.join, metadata.labels)
+
+    def words(i: int, first: int) -> tuple[str | None, str]:
+        """What is said from a frame of a recording on, None if unknown; ALIGNED, CUT or neither."""
+        (entry, frames, speed), last = copies[i], first + n_frames
+        text, one = metadata.value(entry.file, TEXT), aligned.get(entry.file)
+        if text is None or (first <= 0 and frames <= last):
+            return text, ""
+        if one and one.alignment and one.alignment.words:
+            rate = params.sample_rate / params.hop_length / speed
+            timed = ((w.name, rate * (w.start + w.end) / 2) for w in one.alignment.words)
+            return " ".join(name for name, middle in timed if first <= middle < last), ALIGNED
+        return (text, "") if preparation.join and frames <= n_frames else (None, CUT)
+
+    texts, kinds = [], Counter()
+    for each in pieces(wholes, *how):
+        parts, ways = zip(*(words(*piece) for piece in each), strict=True)
+        texts.append(None if None in parts else " ".join(filter(None, parts)) or None)
+        kinds[CUT if CUT in ways else ALIGNED if ALIGNED in ways else ""] += 1
+    line = f"{TEXT}: {kinds[ALIGNED]} of {len(texts)} mel-spectrograms are pieces that have their "
+    line += f"own words, {kinds[CUT]} are pieces that have none, since no words are aligned to them"
+    return texts, line if kinds.keys() - {""} else ""
+
+
+def _copies(entry: Entry, one: Aligned | None, how: Preparation) -> list[tuple[Entry, int, float]]:
+    """A recording and its augmented copies, with frames and speed of each."""
+    params = how.params
+    speeds = [change.get("speed", 1.0) for change in changes(how, entry.split)]
+    if one and one.samples:
+        frames = [len(frame_starts(one.samples, params, speed)) for speed in speeds]
+    elif entry.frames:  # of all of them together
+        ends = np.cumsum([0, *(1 / speed for speed in speeds)])
+        frames = np.diff((ends / ends[-1] * entry.frames).round().astype(int)).tolist()
+    elif entry.mels == len(speeds):
+        frames = [params.n_frames] * len(speeds)
+    else:  # some of them are cut, and nobody knows which: one that is cut as often
+        step = max(1, round(params.n_frames * (1 - how.overlap)))
+        speeds, frames = [1.0], [params.n_frames + step * (entry.mels - 1)]
+    return [(entry, *copy) for copy in zip(frames, speeds, strict=True)]
 
 
 def phone_array(
@@ -101,14 +168,12 @@ def _phone_frames(
 ) -> list[np.ndarray]:
     """(frames, FEATURES) of a recording, and of each of its augmented copies."""
     params, known = preparation.params, one is not None and one.alignment is not None
-    speeds = [change.get("speed", 1.0) for change in changes(preparation, entry.split)]
+    copies = _copies(entry, one if known else None, preparation)
     if not known:
-        frames = [entry.frames] if entry.frames else [params.n_frames] * entry.mels
-        return [np.full((count, FEATURES), np.nan, np.float32) for count in frames]
-    counts = [len(frame_starts(one.samples, params, speed)) for speed in speeds]
+        return [np.full((count, FEATURES), np.nan, np.float32) for _, count, _ in copies]
     return [
         phone_frames(one.alignment.phones, names, count, params, speed)
-        for count, speed in zip(counts, speeds, strict=True)
+        for _, count, speed in copies
     ]
 
 

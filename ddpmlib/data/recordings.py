@@ -64,10 +64,10 @@ def held_out_files(dataset: str) -> list[Path]:
 
 def pieces(files: Sequence[Path], params: SpectrogramParams, count: int) -> list[np.ndarray]:
     """At most `count` clips of cleaned speech as long as a mel-spectrogram, from recordings end to
-    end.
+    end; a single shorter one where together they are not as long.
 
     Raises:
-        ValueError: together they are shorter than one.
+        ValueError: no recordings.
     """
     rate = params.sample_rate
     wanted, sounds = (params.n_frames - 1) * params.hop_length, [np.zeros(0, np.float32)]
@@ -76,10 +76,9 @@ def pieces(files: Sequence[Path], params: SpectrogramParams, count: int) -> list
             break
         sounds.append(_load(path, rate))
     sound = np.concatenate(sounds)
-    if len(sound) < wanted:
-        have = len(sound) / rate
-        raise ValueError(f"recordings hold {have:.1f} s; needed: {wanted / rate:.1f} s")
-    return windows(sound, rate, wanted / rate, count)
+    if not len(sound):
+        raise ValueError("0 recordings; needed: at least 1")
+    return windows(sound, rate, min(wanted, len(sound)) / rate, count)
 
 
 def windows(sound: np.ndarray, sample_rate: int, seconds: float, count: int) -> list[np.ndarray]:

@@ -82,6 +82,26 @@ def recordings_in_segments(
     ]
 
 
+def pieces(
+    entries: Sequence[Entry], n_frames: int, overlap: float, joined: bool, labels: Labels
+) -> list[list[tuple[int, int]]]:
+    """For each segment the indices of the entries in it, and from which frame of each it shows.
+
+    That is below 0 where an entry begins inside of the segment. All entries have frames.
+    """
+    if not joined:
+        starts = [window_starts(entry.frames, n_frames, overlap) for entry in entries]
+        return [[(i, start)] for i, each in enumerate(starts) for start in each.tolist()]
+    found, before = [], 0
+    for sequence in sequences(entries, labels):
+        begins = np.cumsum([0, *(entry.frames for entry in sequence)])
+        starts = window_starts(int(begins[-1]), n_frames, overlap)
+        for start, covered in zip(starts, _covered(sequence, n_frames, overlap), strict=True):
+            found.append([(before + i, int(start - begins[i])) for i in covered])
+        before += len(sequence)
+    return found
+
+
 def joined_mels(
     entries: Sequence[Entry],
     mels: Iterable[np.ndarray],

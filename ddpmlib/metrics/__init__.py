@@ -5,6 +5,7 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
+        "diagnosis": ["Clips", "diagnose"],
         "intelligibility": ["evaluate_texts", "score_texts"],
         "memorization": ["diversity", "nearest_neighbours"],
         "speakers": ["SpeakerClassifier", "spoken_seconds"],

@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
+import soundfile
 from cases import CORPUS, RATE, level, tone, vowel, write
 from scipy.signal import correlate
 
 from ddpmlib.audio import cleaning
-from ddpmlib.audio.cleaning import clean
+from ddpmlib.audio.cleaning import PEAK, clean, save_wav
 from ddpmlib.audio.recording import load_audio
 
 
@@ -37,6 +38,15 @@ def test_every_recording_gets_one_level(gain):
     samples = clean((gain * vowel(2)).astype(np.float32), RATE)
     assert samples.dtype == np.float32
     assert level(samples) == pytest.approx(-23, abs=0.1)  # data sets and weights rely on it
+
+
+@pytest.mark.parametrize("gain", [0.5, 3.0])
+def test_a_loud_wav_is_quieter_and_not_clipped(gain, tmp_path):
+    sound = gain * vowel(0.5) / np.abs(vowel(0.5)).max()
+    save_wav(tmp_path / "loud.wav", sound, 16_000)
+    written, _ = soundfile.read(tmp_path / "loud.wav")
+    assert np.abs(written).max() == pytest.approx(min(gain, PEAK), abs=1e-3)
+    np.testing.assert_allclose(written, sound * min(1, PEAK / gain), atol=1e-4)
 
 
 def test_clean_leaves_its_input_alone():

@@ -1,12 +1,14 @@
 """Metadata of recordings: read in every manner, wrong rows named by line."""
 
 import pytest
+from corpora import TREES, Tree
 
-from ddpmlib.audio.metadata import FOLDERS, NAMES, RecordingMetadata, read_metadata
+from ddpmlib.audio.metadata import FOLDERS, NAMES, TEXTS, RecordingMetadata, read_metadata
+from ddpmlib.audio.recording import find_audio
 from ddpmlib.storage.paths import fetch
 
 FILES = ("a.wav", "b.ogg", "deep/c.wav", "deep/d.wav", "other/d.flac")
-TEXTS = {"a.wav": "One.", "b.ogg": "Two, three!", "deep/c.wav": "Vier"}
+SAID = {"a.wav": "One.", "b.ogg": "Two, three!", "deep/c.wav": "Vier"}
 
 
 def read(tmp_path, content, source="metadata.csv", files=FILES) -> RecordingMetadata:
@@ -35,7 +37,7 @@ def texts(metadata: RecordingMetadata) -> dict:
 )
 def test_every_manner_gives_the_same(content, tmp_path):
     metadata = read(tmp_path, content)
-    assert texts(metadata) == TEXTS
+    assert texts(metadata) == SAID
     assert metadata.columns == ("text",)
     assert metadata.problems == ()
 
@@ -59,7 +61,7 @@ def test_wrong_rows_are_named_by_line_and_the_others_read(tmp_path):
         "line 3: 1 fields; needed: file,text",
         "line 4: file 'x' is the name of no recording",
         "line 5: file 'a' once more",
-        "line 6: file 'd' is the name of several recordings",
+        "line 6: file 'd' is ambiguous: deep/d.wav and other/d.flac; needed: its folder too",
         "line 9: 3 fields; needed: file,text",
     )
 
@@ -126,6 +128,183 @@ def test_without_a_file_paths_give_speakers_or_texts():
     none = read_metadata("", "", FILES)
     assert none.columns == ()
     assert none.labels("a.wav") == ()
+
+
+@pytest.fixture(scope="module")
+def trees(tmp_path_factory) -> dict[str, Tree]:
+    folder = tmp_path_factory.mktemp("trees")
+    return {name: make(folder / name) for name, make in TREES.items()}
+
+
+def of_tree(tree: Tree, source: str, below: str = "") -> tuple[RecordingMetadata, dict, dict]:
+    """Metadata of a folder of a tree; its true texts and speakers."""
+    root = tree.folder / below
+    files = [path.relative_to(root).as_posix() for path in find_audio(root)]
+    inner = {file: f"{below}/{file}".lstrip("/") for file in files}
+    truths = [{f: known[inner[f]] for f in files} for known in (tree.texts, tree.speakers)]
+    return read_metadata(source, root, files), *truths
+
+
+def column(metadata: RecordingMetadata, name: str) -> dict:
+    return {file: row[name] for file, row in metadata.rows.items()}
+
+
+@pytest.mark.parametrize(
+    ("name", "source", "below"),
+    [
+        ("vctk", TEXTS, ""),
+        ("vctk", TEXTS, "wav48_silence_trimmed"),
+        ("librispeech", TEXTS, ""),
+        ("librispeech", TEXTS, "dev-clean/84/121123"),
+        ("timit", TEXTS, ""),
+        ("timit", TEXTS, "TRAIN/DR1/FCJF0"),
+        ("common_voice", "validated.tsv", ""),
+        ("common_voice", "validated.tsv", "clips"),
+        ("common_voice", "../validated.tsv", "clips"),
+    ],
+)
+def test_published_texts_are_all_read(name, source, below, trees):
+    metadata, said, _ = of_tree(trees[name], source, below)
+    assert column(metadata, "text") == said
+    assert metadata.problems == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "source", "below"),
+    [
+        ("vctk", "folders", ""),
+        ("vctk", "folders", "wav48_silence_trimmed"),
+        ("vctk", "texts+folders", ""),
+        ("librispeech", "folders:2", ""),
+        ("librispeech", "texts+folders:1", "dev-clean"),
+        ("timit", "texts+folders:3", ""),
+        ("common_voice", "validated.tsv", ""),
+    ],
+)
+def test_published_speakers_are_all_read(name, source, below, trees):
+    metadata, said, speakers = of_tree(trees[name], source, below)
+    assert column(metadata, "speaker") == speakers
+    if "texts" in source:
+        assert column(metadata, "text") == said
+        assert metadata.columns == ("text", "speaker")
+
+
+@pytest.mark.parametrize(
+    ("name", "below", "found"),
+    [
+        ("librispeech", "", r"1: dev-clean \(1\); 2: 174, 251, 84 \(3\); 3: 118436, 121123, 121550 "
+         r"\(4\); needed: the level of the speakers, folders:2 or folders:3"),
+        ("timit", "", r"1: TEST, TRAIN \(2\); 2: DR1, DR2 \(2\); 3: FAEM0, FAKS0, FCJF0 \(4\)"),
+        ("common_voice", "", r"1: clips \(1\); needed: the level of the speakers, folders:1"),
+        ("common_voice", "clips", "no recording lies in a folder; needed: one for each speaker"),
+    ],
+)  # fmt: skip
+def test_levels_of_folders_are_named_where_several_may_be_speakers(name, below, found, trees):
+    with pytest.raises(ValueError, match=found):
+        of_tree(trees[name], "folders", below)
+
+
+def test_a_level_that_is_not_there_is_named(trees):
+    with pytest.raises(ValueError, match=r"'folders:4', and the .* folders:1 or folders:2"):
+        of_tree(trees["timit"], "folders:4")
+    with pytest.raises(ValueError, match="'folders:0'"):
+        of_tree(trees["vctk"], "folders:0")
+
+
+def test_a_single_folder_can_be_the_speaker_of_its_recordings():
+    files = ("a.wav", "deep/c.wav")
+    assert read_metadata(FOLDERS, "", files).rows == {"deep/c.wav": {"speaker": "deep"}}
+    assert len(read_metadata("folders:1", "", files[1:]).rows) == 1
+    nested = ("low/0.wav", "high/monday/0.wav")
+    assert column(read_metadata(FOLDERS, "", nested), "speaker") == {
+        "low/0.wav": "low",
+        "high/monday/0.wav": "high",
+    }
+
+
+def test_folders_add_speakers_to_a_table_without_them(tmp_path):
+    content = "file,text\ndeep/c,Vier\ndeep/d,Five\nother/d,Six\n"
+    metadata = read(tmp_path, content, "my+folders.csv")
+    assert metadata.columns == ("text",)
+    metadata = read_metadata("my+folders.csv+folders", tmp_path, FILES)
+    assert metadata.rows["deep/c.wav"] == {"text": "Vier", "speaker": "deep"}
+    assert metadata.value("a.wav", "speaker") is None
+    read(tmp_path, "file,speaker\na,ann\n")
+    with pytest.raises(ValueError, match=r"metadata\.csv has a column speaker; needed: without"):
+        read_metadata("metadata.csv+folders", tmp_path, FILES)
+
+
+def put(folder, **texts: str) -> None:
+    for name, text in texts.items():
+        path = folder / f"{name.replace('_', '/')}.txt"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+
+def test_texts_lie_beside_or_in_a_tree_of_their_own(tmp_path):
+    put(tmp_path, a="One.", txt_b="Two", anna_TEXT_c="Three", txt_bob_d="Four", bob_e="Five")
+    files = ("a.wav", "b.mp3", "anna/c.wav", "wav/bob/d.wav", "wav/bob/e.wav", "x.wav")
+    metadata = read_metadata(TEXTS, tmp_path, files)
+    said = ["One.", "Two", "Three", "Four"]
+    assert column(metadata, "text") == dict(zip(files, said, strict=False))
+
+
+def test_a_text_that_could_be_of_two_recordings_is_said_to_be_ambiguous(tmp_path):
+    put(tmp_path, txt_001="Whose?", anna_001="Mine", txt_002="Both")
+    files = ("anna/001.wav", "bob/001.wav", "carl/001.wav", "x/002.wav", "x/002.mp3")
+    metadata = read_metadata(TEXTS, tmp_path, files)
+    both = dict.fromkeys(("x/002.wav", "x/002.mp3"), "Both")
+    assert column(metadata, "text") == {"anna/001.wav": "Mine"} | both
+    [problem] = metadata.problems
+    assert problem.endswith("txt/001.txt is ambiguous: of bob/001.wav and of carl/001.wav")
+
+
+def test_times_before_a_text_are_not_its_words(tmp_path):
+    put(tmp_path, a="0 61748 She wore 2 hats.\n", b="0.000000\t1.5\tHello\n1.5\t2.25\tyou\n")
+    put(tmp_path, c="0 5 rabbits", d="10 20 fingers")
+    metadata = read_metadata(TEXTS, tmp_path, [f"{name}.wav" for name in "abcd"])
+    said = ["She wore 2 hats.", "Hello you", "0 5 rabbits", "10 20 fingers"]
+    assert list(column(metadata, "text").values()) == said
+
+
+def test_a_text_that_cannot_be_read_is_named_and_the_others_read(tmp_path):
+    put(tmp_path, a="One.")
+    (tmp_path / "b.txt").write_bytes("Zwölf".encode("latin-1"))
+    (tmp_path / "c.normalized.txt").write_bytes("Drei".encode("utf-16"))
+    metadata = read_metadata(TEXTS, tmp_path, ("a.wav", "b.wav", "c.wav"))
+    assert column(metadata, "text") == {"a.wav": "One.", "c.wav": "Drei"}
+    assert metadata.problems[0].startswith(f"{tmp_path / 'b.txt'} is not UTF-8 (byte 2)")
+
+
+def test_a_folder_without_texts_says_where_they_may_lie(trees):
+    with pytest.raises(ValueError, match=r"no text lies beside .*NAME\.txt beside NAME\.wav .*txt"):
+        of_tree(trees["common_voice"], TEXTS)
+
+
+def test_columns_of_which_each_value_is_of_one_recording_are_no_labels(trees):
+    metadata, *_ = of_tree(trees["common_voice"], "validated.tsv")
+    assert {"sentence_id", "up_votes"} < set(metadata.columns)
+    kept = metadata.without_identifiers()
+    assert kept.columns == (
+        "speaker", "text", "sentence_domain", "age", "gender", "accents", "variant", "locale",
+        "segment",
+    )  # fmt: skip
+    said = (
+        "sentence_id: most of its 12 values belong to one recording only; no condition, and ignored"
+    )
+    assert kept.notes[0].startswith(said)
+    assert len(kept.notes) == 3
+    assert metadata.labels("clips/common_voice_en_1000.mp3")[0] == "0" * 128
+
+
+def test_many_decimal_numbers_are_measured_and_few_are_settings():
+    rows = {f"{i}.wav": {"seconds": f"{i % 40 / 10:.1f}", "speed": ["0.9", "1.0"][i % 2]}
+            for i in range(100)}  # fmt: skip
+    metadata = RecordingMetadata(("seconds", "speed", "mood"), rows).without_identifiers()
+    assert metadata.columns == ("speed", "mood")
+    assert metadata.notes == (
+        "seconds: its values are measurements; no condition, and ignored by join",
+    )
 
 
 def test_names_that_look_the_same_are_the_same(tmp_path):

@@ -50,6 +50,15 @@ def test_pieces_are_as_long_as_a_mel_and_come_from_held_out_recordings(workbook)
     assert len(pieces(files, narrow, 100)) == 7, "four seconds, trimmed, hold no more"
 
 
+def test_of_too_few_recordings_there_is_one_shorter_piece(workbook):
+    wide = replace(SMALL, n_frames=1001)  # 8 s
+    files = held_out_files("voice.npy")
+    [piece] = pieces(files, wide, 4)
+    assert 3.5 * SMALL.sample_rate < len(piece) <= 4 * SMALL.sample_rate
+    with pytest.raises(ValueError, match="0 recordings; needed: at least 1"):
+        pieces([], wide, 4)
+
+
 def test_without_held_out_recordings_pieces_come_from_all(workbook):
     build_dataset("corpora/voice", "all", Preparation(SMALL, validation_share=0), workers=1)
     assert len(held_out_files("all.npy")) == 10

@@ -193,6 +193,9 @@ def test_old_names_of_arguments_are_accepted_and_the_new_ones_printed(model, cap
         ({"count": 0}, "count is 0; needed: at least 1"),
         ({"count": 1, "num_steps": 0}, "num_steps is 0; needed: 1 to 50"),
         ({"count": 1, "num_steps": 51}, "num_steps is 51; needed: 1 to 50"),
+        ({"count": 1, "seed": -1}, "seed is -1; needed: 0 to 4294967295"),
+        ({"count": 1, "seed": 2**32}, "seed is 4294967296; needed: 0 to 4294967295"),
+        ({"count": 1, "seed": 2**64}, "seed is 18446744073709551616; needed: 0 to"),
         ({"count": 1, "sampler": "euler"}, "sampler is 'euler'; needed: ddpm, ddim, dpmpp_2m"),
     ],
 )

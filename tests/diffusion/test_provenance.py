@@ -9,6 +9,7 @@ import soundfile
 import torch
 from tiny import fit
 
+from ddpmlib.audio.cleaning import PEAK, gain
 from ddpmlib.diffusion import provenance
 from ddpmlib.diffusion.ddpm import DDPM
 from ddpmlib.diffusion.provenance import SampleProvenance
@@ -62,7 +63,7 @@ def test_a_favourite_is_reproduced_to_the_bit(model, changes):
     np.testing.assert_allclose(load_png(path.with_suffix(".png")), mel[0], atol=0.005)
     wav, rate = soundfile.read(path.with_suffix(".wav"))
     assert rate == model.params.sample_rate
-    np.testing.assert_allclose(wav, sound.clip(-1, 1), atol=1e-4)
+    np.testing.assert_allclose(wav, min(1, gain([sound])) * sound, atol=1e-4)
 
 
 def test_different_provenance_has_different_names(model):
@@ -151,9 +152,34 @@ def test_files_made_with_the_old_names_are_reproduced(model):
 
 def test_samples_are_saved_with_their_provenance(model, tmp_path):
     made = made_by()
-    paths = provenance.save_samples(tmp_path / "out", made, provenance.sample(model, made), model)
+    mels = provenance.sample(model, made)
+    paths = provenance.save_samples(tmp_path / "out", made, mels, model)
     assert [path.name for path in paths] == ["sample_0.wav", "sample_1.wav", "sample_2.wav"]
     assert all(path.with_suffix(".png").exists() for path in paths)
     mel, sound = provenance.reproduce(tmp_path / "out" / "provenance.json")
     np.testing.assert_allclose(load_png(paths[1].with_suffix(".png")), mel[0], atol=0.005)
-    np.testing.assert_allclose(soundfile.read(paths[1])[0], sound.clip(-1, 1), atol=1e-4)
+    level = min(1, gain([image_to_audio(each, model.params) for each in mels]))
+    np.testing.assert_allclose(soundfile.read(paths[1])[0], level * sound, atol=1e-4)
+
+
+def test_loud_samples_have_one_gain_and_none_is_clipped(model, tmp_path):
+    mels = np.full((2, 1, *model.params.image_size), -0.8, np.float32)
+    mels[0], mels[1, 0, 2] = 1.0, 0.5
+    paths = provenance.save_samples(tmp_path / "out", made_by(), mels, model)
+    sounds = [image_to_audio(mel, model.params) for mel in mels]
+    assert np.abs(sounds[0]).max() > 1, "this would be clipped"
+    written = [soundfile.read(path)[0] for path in paths]
+    assert np.abs(written[0]).max() == pytest.approx(PEAK, abs=1e-3)
+    for sound, found in zip(sounds, written, strict=True):
+        np.testing.assert_allclose(found, gain(sounds) * sound, atol=1e-4)
+
+
+def test_of_fewer_samples_none_of_an_earlier_call_remains(model, tmp_path):
+    mels = provenance.sample(model, made_by())
+    folder = tmp_path / "out"
+    provenance.save_samples(folder, made_by(), mels, model)
+    for name in ("long.wav", "sample_9.txt", "my_sample_2.wav"):
+        (folder / name).touch()
+    provenance.save_samples(folder, made_by(), mels[:1], model)
+    kept = {"long.wav", "sample_9.txt", "my_sample_2.wav", "provenance.json"}
+    assert {path.name for path in folder.iterdir()} == kept | {"sample_0.png", "sample_0.wav"}

@@ -10,6 +10,7 @@ import torch
 from conditional import SPECS, SPEECH, network, speaking
 from tiny import NETWORK, PARAMS
 
+from ddpmlib.audio.cleaning import gain
 from ddpmlib.diffusion.ddpm import DDPM
 from ddpmlib.diffusion.speech import (
     condition_of,
@@ -128,6 +129,7 @@ def test_the_options_reach_the_sampler(model, monkeypatch):
         (TEXT, {"speed": 0.1}, r"speed is 0\.1; needed: 0\.4 to 2\.5"),
         (TEXT, {"sampler": "slow"}, "sampler is 'slow'; needed: "),
         (TEXT, {"num_steps": 0}, "num_steps is 0"),
+        (TEXT, {"seed": 2**32}, "seed is 4294967296; needed: 0 to 4294967295"),
     ],
 )
 def test_what_cannot_be_said_is_named(text, options, message, model):
@@ -222,7 +224,17 @@ def test_each_line_of_a_file_is_said(model, tmp_path):
     assert rows == [["file", "text"], ["001.wav", "Good day, Zoë."], ["003.wav", "Good night."]]
     sound, _ = soundfile.read(paths[1])
     [said] = model.say("Good night.", seed=4, **FASTER)
-    np.testing.assert_allclose(sound, np.clip(said.audio, -1, 1), atol=1e-3)
+    np.testing.assert_allclose(sound, min(1, gain([said.audio])) * said.audio, atol=1e-3)
+
+
+def test_what_an_earlier_list_names_and_a_new_one_does_not_is_removed(model, tmp_path):
+    lines, folder = tmp_path / "lines.txt", tmp_path / "said"
+    lines.write_text("Good day.\nGood night.\nGood bye.")
+    say_file(model, lines, folder, **FASTER)
+    (folder / "own.wav").touch()
+    lines.write_text("Good day.")
+    say_file(model, lines, folder, **FASTER)
+    assert {path.name for path in folder.iterdir()} == {"001.wav", "own.wav", "texts.csv"}
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ import ipywidgets
 import nbformat
 import papermill
 import pytest
+import soundfile
 from workspace import ROOT, copy_workbook, execute, printed, run_here
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -39,7 +40,7 @@ def building(workbook) -> str:
         stream.seek(0)
         rows = [[*line, ("ada", "bob")[i % 2]] for i, line in enumerate(lines[1:])]
         csv.writer(stream).writerows([[*lines[0], "speaker"], *rows])
-    made = {"audio_folder": "corpora/two_speakers", "name": "small", "workers": 1}
+    made = {"audio_folder": "corpora/two_speakers", "name": "small", "workers": 1, "align": True}
     size = dict(zip(("n_mels", "n_frames"), SMALL["image_size"], strict=True))
     with contextlib.redirect_stdout(io.StringIO()) as out:
         run_here(workbook, "02_build_spectrograms", table="sentences.csv", **made, **size)
@@ -183,12 +184,54 @@ def test_03_and_04_with_a_condition_and_old_names(building, condition, value, wo
     assert renamed("steps", "num_steps") in out
     assert renamed("guidance", "guidance_scale") in out
     assert "eps-prediction" in out
-    assert KEPT in out
+    assert "Saved 2 samples of 2.05 s and one of 2 s. What came out is noise" in out
     assert players_in(outputs) == 1 + 3 + 2 + 2 + 1 + 4
     folder = workbook / "data" / "runs" / run / "gibberish"
     found = json.loads((folder / "provenance.json").read_text())
     assert {"num_steps": 4, "guidance_scale": 1.5, "condition": value}.items() <= found.items()
     assert len(list(folder.glob("*.wav"))) == 3
+
+
+FIRST_ATTEMPTS = {  # recordings, seconds of each
+    "five clips": (5, 3.0),
+    "sixty words": (60, 0.5),
+}
+
+
+@pytest.mark.parametrize("attempt", FIRST_ATTEMPTS)
+def test_a_first_attempt_ends_with_sound_and_the_truth(attempt, workbook, capsys):
+    count, seconds = FIRST_ATTEMPTS[attempt]
+    name = attempt.replace(" ", "_")
+    folder = workbook / "data" / "corpora" / name
+    folder.mkdir()
+    sentences = sorted((workbook / "data" / "sample_corpus").glob("*.ogg"))
+    for i in range(count):
+        sound, rate = soundfile.read(sentences[i % len(sentences)])
+        start = int((0.2 + seconds * (i // len(sentences))) * rate)
+        soundfile.write(folder / f"{i}.wav", sound[start:][: int(seconds * rate)], rate)
+    run_here(workbook, "02_build_spectrograms", audio_folder=f"corpora/{name}", workers=1)
+    few = {"dataset": f"{name}.npy", "name": name, "width": 8, "num_samples": 2}
+    run_here(workbook, "03_train_ddpm", epochs=2, sample_every=2, **few)
+    out = capsys.readouterr().out
+    assert "s of speech to train on: a model learns less than 300 s by heart" in out
+    run_here(workbook, "04_sample_and_listen", run=name, num_steps=4, num_samples=3)
+    out = capsys.readouterr().out
+    assert "one of 10 s. What came out is noise: train longer" in out
+    assert KEPT not in out
+    results = workbook / "data" / "runs" / name
+    assert len(list((results / "gibberish").glob("*.wav"))) == 4
+    assert (results / "real_and_generated.png").exists()
+
+
+def test_04_refuses_before_anything_is_made(workbook):
+    for wrong, message in (
+        ({"num_samples": 0}, "num_samples is 0; needed: at least 1"),
+        ({"seconds": -1.0}, r"seconds is -1\.0; it must be above 0"),
+        ({"seed": 2**32}, "seed is 4294967296; needed: 0 to 4294967295"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            run_here(workbook, "04_sample_and_listen", **wrong)
+    assert not (workbook / "data" / "runs" / "pretrained").exists()
 
 
 def test_01_names_what_is_wrong_with_a_folder(workbook):

@@ -233,7 +233,8 @@ def test_accelerate_launch_trains_on_two_machines_and_resumes(tmp_path):
     [
         (["--dataset", "none.npy"], 1, "spectrograms/none.npy does not exist"),
         (["--epochs", "0"], 1, "epochs is 0; it must be at least 1"),
-        (["--batch-size", "99"], 1, "batch_size is 99; needed: at most 18"),
+        (["--batch-size", "0"], 1, "batch_size is 0; it must be at least 1"),
+        (["--seed", "-1"], 1, "seed is -1; needed: 0 to 4294967295"),
         (["--epochs", "ten"], 2, "invalid int value: 'ten'"),
         (["--epoch-s", "1"], 2, "unrecognized arguments: --epoch-s"),
     ],

@@ -29,6 +29,16 @@ def test_an_epoch_shows_each_mel_at_most_once_and_each_epoch_has_its_own_order()
     assert shown == set(range(18))  # what one epoch leaves out, another shows
 
 
+def test_mels_that_do_not_fill_a_batch_come_several_times():
+    config = tiny_config(batch_size=16)
+    assert schedule.epoch_steps(config, 18) == 1
+    for count in (1, 4, 15):
+        order = schedule.order(config, 0, count)
+        assert order.shape == (schedule.epoch_steps(config, count), 16) == (count, 16)
+        assert order.flatten().bincount().tolist() == [16] * count
+        assert max(batch.bincount().max() for batch in order) <= 2 * 16 // count + 1, "mixed"
+
+
 def test_times_are_spread_over_a_batch_and_reach_the_first_and_the_last_step():
     """Step 0 included: the original never trained it."""
     config = tiny_config(batch_size=16, noise_steps=100)
