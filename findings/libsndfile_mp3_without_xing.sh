@@ -4,8 +4,7 @@
 # its length: libsndfile estimates it from the bitrate of the first frames, stops there and
 # reports no error. 2 s of noise followed by 20 s of a quiet tone come back as 3.5 s. Every frame
 # is present: FFmpeg decodes all of them. It matters because the loss is silent and falls on
-# speech that follows something loud. The project reads MP3 through libsndfile, so it gets the
-# short version as well.
+# speech that follows something loud. The project reads MP3 through FFmpeg.
 # soundfile 0.14.0 (libsndfile 1.2.2), av 18.1.0
 #
 # Seen: soundfile.info: 3.55 s, soundfile.read: 3.55 s, PyAV: 22.10 s of 22.00 s written

@@ -5,8 +5,8 @@
 # format that needs conversion the same frame raises ValueError.) An ADTS stream may change its
 # rate between two frames (joined AAC files, radio streams); `stream.rate` keeps the first rate.
 # It matters because the second part, taken for 44,100 Hz, is 2.76 times too short and an octave
-# and a half too high; only `frame.sample_rate` tells. The project takes the stream's rate for the
-# whole file.
+# and a half too high; only `frame.sample_rate` tells. The project converts each run of frames of
+# one rate, layout and format by itself.
 # av 18.1.0
 #
 # Seen: asked for 44100 Hz in fltp: 134144 samples of 44100 Hz, 49152 samples of 16000 Hz

@@ -1,11 +1,13 @@
 """What became of each recording: the manifest of a prepared folder, one line of JSON each."""
 
 import contextlib
+import statistics
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from ddpmlib.data.split import alike
+from ddpmlib.spectrogram.mel import bands_above
 from ddpmlib.spectrogram.params import SpectrogramParams
 from ddpmlib.storage import json_lines
 from ddpmlib.storage.json_lines import UTF8, read_lines, write_lines
@@ -17,6 +19,9 @@ CUT = (
 )
 MELS = "pictures"  # key of a number of mel-spectrograms, in the files' format
 SPLITS = ("train", "validation")
+NARROW, SOME = 0.8, 0.1  # of fmax; share of recordings that end below from which it is told
+MOSTLY = 0.5  # of the mel-spectrograms, filled up with silence
+LONG, DOMINATING = 8, 0.1  # times the median length; share of all sound in such recordings
 LITTLE = 300.0  # seconds to train on; from 2 minutes samples came nearer to them than from 6
 
 
@@ -34,6 +39,9 @@ class Entry:
     seconds: float = 0.0
     level_db: float = 0.0  # dBFS, as found
     clipped: bool = False
+    sources: int = 1  # channels with a sound of their own
+    kept: float = 0.0  # seconds after trimming
+    bandwidth: float = 0.0  # Hz, above it nothing was recorded
     reason: str = ""  # why it was skipped
     final: bool = False  # the reason lies in the file itself: it is not tried again
     signature: str = ""  # see `split.signature`
@@ -72,6 +80,7 @@ def summary(entries: list[Entry], params: SpectrogramParams) -> str:
     lines += _about_split(used)
     if advice := little_data(sum(e.seconds for e in used if e.split == SPLITS[0])):
         lines.append(advice)
+    lines += _about_sound(used, params)
     if clipped := [e.file for e in used if e.clipped]:
         lines.append(f"{len(clipped)} clipped, e.g. {clipped[0]}")
     skipped = [e for e in entries if e.reason]
@@ -102,6 +111,37 @@ def _about_split(used: list[Entry]) -> list[str]:
         lines.append(
             f"{len(held_out)} recordings to validate sound like one to train on, such as {example};"
             " the validation loss looks better than it is"
+        )
+    return lines
+
+
+def _about_sound(used: list[Entry], params: SpectrogramParams) -> list[str]:
+    """What dominates the recordings, and what is missing in them."""
+    lines = []
+    if mixed := [entry.file for entry in used if entry.sources > 1]:
+        lines.append(f"{len(mixed)} have other sounds on other channels, mixed, e.g. {mixed[0]}")
+    narrow = [e for e in used if 0 < e.bandwidth < NARROW * params.fmax]
+    if len(narrow) > SOME * len(used):  # a word without hiss is narrow too
+        highest = max(entry.bandwidth for entry in narrow)
+        fitting = min(params.fmax, round(highest, -2))
+        lines.append(
+            f"{len(narrow)} recordings hold nothing above {fitting:.0f} Hz, e.g. {narrow[0].file}: "
+            f"{bands_above(highest, params)} of {params.n_mels} mel bands stay dark in them; "
+            f"fmax {fitting:.0f} would fit"
+        )
+    cut = [entry for entry in used if entry.kept and not entry.frames]
+    empty = sum(e.mels * max(0, params.seconds - e.kept) for e in cut)
+    if cut and (share := empty / sum(e.mels * params.seconds for e in cut)) > MOSTLY:
+        lines.append(
+            f"{share:.0%} of the mel-spectrograms are silence behind recordings shorter than "
+            f"{params.seconds:.1f} s; join lays recordings end to end"
+        )
+    usual = LONG * statistics.median([entry.kept for entry in used] or [0])
+    long = [entry for entry in used if entry.kept > usual]
+    if long and (share := sum(e.kept for e in long) / sum(e.kept for e in used)) > DOMINATING:
+        lines.append(
+            f"{len(long)} much longer than the others make {share:.0%} of all sound, e.g. "
+            f"{long[0].file}, {long[0].kept:.0f} s; leave out what is no speech, such as noise"
         )
     return lines
 

@@ -13,16 +13,17 @@ from pathlib import Path
 
 import numpy as np
 
-from ddpmlib.audio.cleaning import FADE, LEVEL_DB, MARGIN, TRIM_DB, clean
-from ddpmlib.audio.decoding import AudioError
-from ddpmlib.audio.recording import SILENT_DB, find_audio, load_audio
+from ddpmlib.audio.cleaning import FADE, LEVEL_DB, MARGIN, TRIM_DB, SampleFile
+from ddpmlib.audio.decoding import VERSION, AudioError
+from ddpmlib.audio.recording import SILENT_DB, find_audio, stream_audio
+from ddpmlib.data.arrays import write_mels
 from ddpmlib.data.manifest import SPLITS, Entry, appender, read_manifest, write_manifest
-from ddpmlib.data.segments import segment
-from ddpmlib.data.split import groups_of, held_out, signature
+from ddpmlib.data.split import groups_of, held_out
 from ddpmlib.spectrogram.codec import REFERENCE_DB
-from ddpmlib.spectrogram.mel import audio_to_image
+from ddpmlib.spectrogram.mel import check_bands
 from ddpmlib.spectrogram.params import DEFAULT, SpectrogramParams
-from ddpmlib.storage.atomic import atomic_write, make_folder, write_array
+from ddpmlib.storage.atomic import atomic_write, make_folder
+from ddpmlib.storage.parallel import KILLED, in_processes
 from ddpmlib.storage.parameters import check_seed
 from ddpmlib.storage.paths import fetch
 
@@ -48,6 +49,7 @@ class Preparation:
 
     def __post_init__(self):
         self.params.check_overlap()
+        check_bands(self.params)
         check_seed(self.seed)
         for name in ("overlap", "validation_share"):
             if not 0 <= (share := getattr(self, name)) < 1:
@@ -87,7 +89,6 @@ def prepare(
 
     root = fetch(folder)
     files, into = find_audio(root), make_folder(into)
-    parallel = Parallel(n_jobs=workers, return_as="generator_unordered")
     hashes = Parallel(n_jobs=workers, prefer="threads")(delayed(_sha256)(path) for path in files)
     names = [path.relative_to(root).as_posix() for path in files]
     own = [(groups or {}).get(name, "") for name in names]
@@ -95,10 +96,14 @@ def prepare(
     ours = {_fingerprint(preparation, split) for split in SPLITS}
     earlier = (entry for entry in read_manifest(into) if entry.settings in ours)
     done = {_key(e): e for e in earlier if _is_whole(e, into, preparation.params)}
+
+    def job(entry: Entry) -> tuple:
+        return delayed(_prepare_one)(root, into, entry, preparation)
+
     with appender(into) as append:
         # Which recordings sound alike is known only afterwards: then some may change sides.
         while missing := [e for e in _wanted(done, *fixed) if _key(e) not in done]:
-            results = parallel(delayed(_prepare_one)(root, into, e, preparation) for e in missing)
+            results = in_processes(job, missing, workers, lambda e: replace(e, reason=KILLED))
             for entry in tqdm(results, total=len(missing), desc="preparing", unit="file"):
                 append(entry)
                 done[_key(entry)] = entry
@@ -134,29 +139,31 @@ def _wanted(
 
 def _prepare_one(root: Path, into: Path, entry: Entry, preparation: Preparation) -> Entry:
     """Worker: the array of one recording, on disk; returns its completed entry."""
-    params = preparation.params
+    params, output = preparation.params, _output_name(entry)
+    overlap = None if preparation.join else preparation.overlap
     try:
-        recording = load_audio(root / entry.file, params.sample_rate)
-        sound = clean(recording.samples, params.sample_rate)
-        changed = changes(preparation, entry.split)
-        mels = [audio_to_image(sound, params, **change) for change in changed]
+        sound = SampleFile(into)
+        recording = stream_audio(root / entry.file, params.sample_rate, sound.append)
     except Exception as error:  # whatever is wrong with one file, the batch goes on
-        expected = isinstance(error, AudioError)
-        reason = str(error) if expected else f"{type(error).__name__}: {error}"
-        return replace(entry, reason=reason, final=expected)
-    facts = {"seconds": recording.seconds, "level_db": recording.level_db}
-    facts |= {"clipped": recording.clipped, "output": _output_name(entry)}
-    facts |= {"signature": signature(mels[0], params)}
-    if preparation.join:
-        array = np.concatenate(mels, axis=1)[None, None].astype(np.float16)
-        facts["frames"] = array.shape[-1]
-    else:
-        cut = [segment(mel, params.n_frames, preparation.overlap) for mel in mels]
-        array = np.concatenate(cut)
-        facts["mels"] = len(array)
-    with atomic_write(into / facts["output"]) as temporary:
-        write_array(temporary, array.shape, [array])
+        return _skipped(entry, error)
+    facts = {name: getattr(recording, name) for name in ("seconds", "level_db", "clipped")}
+    facts |= {"sources": recording.sources, "output": output}
+    try:
+        with atomic_write(into / output) as temporary:
+            facts |= write_mels(
+                temporary, sound, params, overlap, changes(preparation, entry.split)
+            )
+    except OSError:  # no space: so it would be with all others
+        raise
+    except Exception as error:
+        return _skipped(entry, error)
     return replace(entry, **facts)
+
+
+def _skipped(entry: Entry, error: Exception) -> Entry:
+    expected = isinstance(error, AudioError)
+    reason = str(error) if expected else f"{type(error).__name__}: {error}"
+    return replace(entry, reason=reason, final=expected)
 
 
 def _output_name(entry: Entry) -> str:
@@ -179,7 +186,7 @@ def _fingerprint(preparation: Preparation, split: str) -> str:
     shaping = preparation.params.to_dict() | {
         "cut": "joined" if preparation.join else preparation.overlap,
         "augment": changes(preparation, split)[1:],
-        "audio": [MARGIN, FADE, TRIM_DB, LEVEL_DB, SILENT_DB],
+        "audio": [VERSION, MARGIN, FADE, TRIM_DB, LEVEL_DB, SILENT_DB],
         "reference": REFERENCE_DB,
     }
     return hashlib.sha256(json.dumps(shaping, sort_keys=True).encode()).hexdigest()[:16]

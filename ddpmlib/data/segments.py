@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
-from itertools import groupby
+from itertools import groupby, islice
 
 import numpy as np
 
@@ -118,15 +118,30 @@ def joined_mels(
     """
     mels = iter(mels)
     for sequence in sequences(entries, labels):
-        held, begin = next(mels), 0
         frames = sum(entry.frames for entry in sequence)
-        left = frames - held.shape[-1]
-        for start in window_starts(frames, n_frames, overlap):
-            held, begin = held[..., start - begin :], start
-            while held.shape[-1] < n_frames and left:
-                mel = next(mels)
-                held, left = np.concatenate([held, mel], axis=-1), left - mel.shape[-1]
-            yield _pad(held, n_frames, padding)[..., :n_frames]
+        yield from segment_blocks(islice(mels, len(sequence)), frames, n_frames, overlap, padding)
+
+
+def segment_blocks(
+    blocks: Iterable[np.ndarray],
+    frames: int,
+    n_frames: int,
+    overlap: float,
+    padding: float = SILENCE,
+) -> Iterator[np.ndarray]:
+    """Segments (..., n_mels, n_frames) of blocks (..., n_mels, any) laid end to end, `frames` wide.
+
+    As `segment` cuts them; held at once: one block, and less than a segment.
+    """
+    blocks = iter(blocks)
+    held, begin = next(blocks), 0
+    left = frames - held.shape[-1]
+    for start in window_starts(frames, n_frames, overlap):
+        held, begin = held[..., start - begin :], start
+        while held.shape[-1] < n_frames and left:
+            block = next(blocks)
+            held, left = np.concatenate([held, block], axis=-1), left - block.shape[-1]
+        yield _pad(held, n_frames, padding)[..., :n_frames]
 
 
 def _covered(sequence: Sequence[Entry], n_frames: int, overlap: float) -> list[range]:

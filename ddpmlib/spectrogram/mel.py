@@ -1,6 +1,9 @@
 """Waveform -> mel-spectrogram: windows, Fourier transform, triangular bands."""
 
+import itertools
 import warnings
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from functools import lru_cache
 
 import numpy as np
@@ -8,6 +11,9 @@ import numpy as np
 from ddpmlib.spectrogram.codec import encode
 from ddpmlib.spectrogram.params import SpectrogramParams
 
+BANDWIDTH_DB = (
+    50.0  # below the loudest band; hiss of speech lies above it, what filters leave below
+)
 AT_ONCE = 256  # frames; more do not fit into the cache of a processor
 
 
@@ -16,7 +22,7 @@ def mel_filters(params: SpectrogramParams, semitones: float = 0.0) -> np.ndarray
     """Triangular filters of height 1, (n_mels, n_fft / 2 + 1) float32."""
     import librosa
 
-    with warnings.catch_warnings():  # a coarse n_fft leaves low filters empty, which shows
+    with warnings.catch_warnings():  # of empty filters; see `check_bands`
         warnings.simplefilter("ignore")
         filters = librosa.filters.mel(
             sr=params.sample_rate * 2 ** (semitones / 12),
@@ -28,6 +34,51 @@ def mel_filters(params: SpectrogramParams, semitones: float = 0.0) -> np.ndarray
         )
     filters.flags.writeable = False
     return filters
+
+
+def check_bands(params: SpectrogramParams) -> None:
+    """Warn where windows are too short for so many bands: some hold no bin and stay dark."""
+
+    def empty(**changed) -> int:
+        return int(np.sum(~mel_filters(replace(params, **changed)).any(axis=1)))
+
+    if not (count := empty()):
+        return
+    n_fft = next(n for n in (params.n_fft << i for i in range(1, 20)) if not empty(n_fft=n))
+    n_mels = next((n for n in range(params.n_mels - 1, 0, -1) if not empty(n_mels=n)), 1)
+    warnings.warn(
+        f"{count} of {params.n_mels} mel bands lie between the frequencies of n_fft {params.n_fft} "
+        f"and stay dark; n_fft {n_fft} or n_mels {n_mels} would fill all",
+        stacklevel=3,
+    )
+
+
+def bandwidth(loudest: np.ndarray, params: SpectrogramParams) -> float:
+    """Frequency in Hz above which nothing was recorded, in the highest band with sound; or 0.
+
+    Args:
+        loudest: (n_mels,) values in [-1, 1], of the loudest frames of a recording.
+    """
+    quietest = max(loudest.max() - 2 * BANDWIDTH_DB / params.top_db, -1)
+    highest = np.flatnonzero(loudest > quietest).max(initial=-1)
+    if highest < 0:
+        return 0.0
+    # The upper half of a triangle is where its sound may end.
+    ends = (_edges(params)[1:-1] + _edges(params)[2:]) / 2
+    return params.fmax if highest == params.n_mels - 1 else float(ends[highest])
+
+
+def bands_above(hertz: float, params: SpectrogramParams) -> int:
+    """Number of mel bands whose middle is higher."""
+    return int(np.sum(_edges(params)[1:-1] > hertz))
+
+
+@lru_cache(maxsize=8)
+def _edges(params: SpectrogramParams) -> np.ndarray:
+    """(n_mels + 2,) Hz; of each band, three in a row are its lower end, middle and upper end."""
+    import librosa
+
+    return librosa.mel_frequencies(params.n_mels + 2, fmin=params.fmin, fmax=params.fmax)
 
 
 @lru_cache(maxsize=32)
@@ -56,23 +107,46 @@ def audio_to_mel(
         speed: above 0, times as fast at the same pitch: windows lie that much further apart.
         semitones: higher at the same speed: every bin counts as that much higher.
     """
+    mels = mel_blocks([audio], len(audio), params, speed, semitones)
+    return np.concatenate(list(mels), axis=1)
+
+
+def mel_blocks(
+    audio: Iterable[np.ndarray],
+    samples: int,
+    params: SpectrogramParams,
+    speed: float = 1.0,
+    semitones: float = 0.0,
+) -> Iterator[np.ndarray]:
+    """The mel power of `audio_to_mel`, (n_mels, frames) of at most AT_ONCE frames each.
+
+    Args:
+        audio: blocks (n,) of any length.
+        samples: the sum of their lengths.
+    """
     from scipy.fft import rfft
     from scipy.signal import get_window
 
     if not speed > 0:
         raise ValueError(f"speed is {speed}; it must be above 0")
     n_fft = params.n_fft
-    starts = frame_starts(len(audio), params, speed)
-    audio = np.pad(audio, (0, max(0, n_fft - len(audio))))  # at least a whole window
-    windows = np.lib.stride_tricks.sliding_window_view(np.pad(audio, n_fft // 2), n_fft)
+    starts = frame_starts(samples, params, speed)
     hann = (get_window("hann", n_fft) / window_gain(params)).astype(np.float32)
     filters = _sparse_filters(params, semitones)
-    mel = np.empty((params.n_mels, len(starts)), np.float32)
-    for first in range(0, len(starts), AT_ONCE):
-        part = slice(first, first + AT_ONCE)
-        stft = rfft(windows[starts[part]] * hann)
-        mel[:, part] = filters @ (stft.real**2 + stft.imag**2).T
-    return mel
+    held, begin, done = np.zeros(n_fft // 2, np.float32), 0, 0
+    behind = np.zeros(max(0, n_fft - samples) + n_fft // 2, np.float32)  # at least a whole window
+    for block in itertools.chain(audio, [behind]):
+        held = np.concatenate([held, block])
+        ready = int(np.searchsorted(starts, begin + len(held) - n_fft, side="right"))
+        if ready > done:
+            windows = np.lib.stride_tricks.sliding_window_view(held, n_fft)
+        for first in range(done, ready, AT_ONCE):
+            part = starts[first : min(first + AT_ONCE, ready)] - begin
+            stft = rfft(windows[part] * hann)
+            yield filters @ (stft.real**2 + stft.imag**2).T
+        done = ready
+        over = min(len(held), (starts[done] if done < len(starts) else np.inf) - begin)
+        held, begin = held[int(over) :], begin + int(over)
 
 
 def frame_starts(samples: int, params: SpectrogramParams, speed: float = 1.0) -> np.ndarray:

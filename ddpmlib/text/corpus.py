@@ -4,13 +4,14 @@ import bisect
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from ddpmlib.audio.cleaning import clean, span
 from ddpmlib.audio.recording import load_audio
 from ddpmlib.spectrogram.params import SpectrogramParams
 from ddpmlib.storage.json_lines import UTF8, appender, read_lines, write_lines
+from ddpmlib.storage.parallel import KILLED, in_processes
 from ddpmlib.storage.paths import fetch_beside
 from ddpmlib.text.alignment import GOOD, MARGIN, RATE, WORST, Alignment, align, misfit
 from ddpmlib.text.normalisation import BREAKS, spoken_words
@@ -66,7 +67,7 @@ def align_recordings(
     Returns:
         By file; those whose text does not fit them, or cannot be pronounced, have a reason.
     """
-    from joblib import Parallel, delayed
+    from joblib import delayed
     from tqdm import tqdm
 
     aligner, path = aligner or Aligner(), into / ALIGNMENTS
@@ -86,16 +87,18 @@ def align_recordings(
         ):
             finished[one.file] = one
     by_length = sorted(sorted({tuple(each) for each in words.values() if each}), key=len)
-    jobs = [
-        delayed(_align_one)(
-            root, one, words[file], _others(words[file], by_length), params, aligner
-        )
-        for file, one in wanted.items()
-        if file not in finished
-    ]
+    missing = [one for file, one in wanted.items() if file not in finished]
+
+    def job(one: Aligned) -> tuple:
+        own = words[one.file]
+        return delayed(_align_one)(root, one, own, _others(own, by_length), params, aligner)
+
     with appender(path) as append:
-        results = Parallel(n_jobs=workers, return_as="generator_unordered")(jobs)
-        for one in tqdm(results, total=len(jobs), desc="aligning", unit="file", disable=not jobs):
+        results = in_processes(
+            job, missing, workers, lambda one: replace(one, reason=KILLED, final=False)
+        )
+        count = len(missing)
+        for one in tqdm(results, total=count, desc="aligning", unit="file", disable=not count):
             append(asdict(one))
             finished[one.file] = one
     write_lines(path, (asdict(finished[file]) for file in sorted(finished)))

@@ -1,6 +1,7 @@
 """From any file to clean mono speech; the reasons why a recording cannot be used."""
 
 import socket
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from cases import (
     write_with_header,
 )
 
-from ddpmlib.audio import decoding
+from ddpmlib.audio import decoding, recording
 from ddpmlib.audio.decoding import AudioError
 from ddpmlib.audio.recording import find_audio, load_audio
 
@@ -55,6 +56,35 @@ def test_an_empty_a_missing_and_no_folder_have_messages_of_their_own(tmp_path):
         with pytest.raises(error, match=words) as caught:
             find_audio(place)
         assert one_sentence(caught.value, place)
+
+
+def test_linked_folders_are_followed_once(tmp_path):
+    folder, elsewhere = tmp_path / "corpus", tmp_path / "elsewhere"
+    write(folder / "b" / "a.wav", vowel(0.1))
+    write(elsewhere / "deep" / "c.wav", vowel(0.1))
+    for name, target in {
+        "again": folder / "b",  # there already, under its own name
+        "linked": elsewhere,
+        "linked_too": elsewhere / "deep",
+        "b/loop": folder,
+        ".hidden": elsewhere,
+    }.items():
+        (folder / name).symlink_to(target)
+    (elsewhere / "back").symlink_to(folder)
+    found = [path.relative_to(folder).as_posix() for path in find_audio(folder)]
+    assert found == ["b/a.wav", "linked/deep/c.wav"]
+    (tmp_path / "link").symlink_to(folder)
+    assert len(find_audio(tmp_path / "link")) == 2
+
+
+def test_links_that_lead_nowhere_are_named(tmp_path):
+    for name in ("a.flac", "notes.txt", ".b.wav"):
+        (tmp_path / name).symlink_to(".git/annex/objects/MD5E-s9")
+    assert find_audio(tmp_path) == [tmp_path / "a.flac"]
+    with pytest.raises(
+        AudioError, match=r"a link to \.git/annex/objects/MD5E-s9, which is not there"
+    ):
+        load_audio(tmp_path / "a.flac", RATE)
 
 
 # --- decoding
@@ -160,11 +190,19 @@ def test_a_rate_that_no_recording_has_is_refused(tmp_path, rate):
         load_audio(write_with_header(tmp_path / "a.wav", rate), RATE)
 
 
-def test_a_long_recording_is_read_in_blocks(tmp_path, monkeypatch):
-    path = write(tmp_path / "a.flac", vowel(2))
-    whole = load_audio(path, RATE).samples
+@pytest.mark.parametrize("rate", [RATE, 44_100])
+def test_a_long_recording_is_read_in_blocks(tmp_path, monkeypatch, rate):
+    frames = np.stack([vowel(2, rate), 0.5 * vowel(2, rate, 170)], axis=1) + 0.1
+    whole = load_audio(write(tmp_path / "a.flac", frames, rate), RATE)
     monkeypatch.setattr(decoding, "BLOCK", 1000)
-    np.testing.assert_array_equal(load_audio(path, RATE).samples, whole)
+    for held in (recording.HELD, 5000):  # kept, or decoded twice
+        monkeypatch.setattr(recording, "HELD", held)
+        in_blocks = load_audio(tmp_path / "a.flac", RATE)
+        np.testing.assert_allclose(in_blocks.samples, whole.samples, atol=1e-7)
+        assert replace(in_blocks, samples=None, level_db=0) == replace(
+            whole, samples=None, level_db=0
+        )
+        assert in_blocks.level_db == pytest.approx(whole.level_db, abs=1e-9)
 
 
 # --- channels, offset, level

@@ -79,14 +79,14 @@ def test_hostile_files_neither_stop_nor_hang_the_batch(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("error", [MemoryError("too much"), AudioError("bad"), OSError(5, "I/O")])
 def test_whatever_is_wrong_with_one_file_the_batch_goes_on(folder, tmp_path, monkeypatch, error):
-    load = preparation.load_audio
+    load = preparation.stream_audio
 
-    def failing(path, rate):
+    def failing(path, *how):
         if path.name == "03.wav":
             raise error
-        return load(path, rate)
+        return load(path, *how)
 
-    monkeypatch.setattr(preparation, "load_audio", failing)
+    monkeypatch.setattr(preparation, "stream_audio", failing)
     entries = prepare(folder, tmp_path / "out", Preparation(), **SEQUENTIAL)
     assert [e.file for e in entries if e.reason] == ["03.wav"]
     assert str(error) in next(e.reason for e in entries if e.reason)
@@ -200,3 +200,28 @@ def test_memory_does_not_grow_with_the_number_of_recordings(tmp_path):
 def test_workers_never_load_torch():
     done = python("import sys, ddpmlib.data.preparation; print('torch' in sys.modules)")
     assert done.stdout == "False\n", done.stderr
+
+
+KILLING = """
+import os, signal, sys
+from ddpmlib.data import preparation
+work = preparation._prepare_one
+def killed(root, into, entry, how):
+    if entry.file in ("03.wav", "08.wav"):
+        os.kill(os.getpid(), signal.SIGKILL)  # as the system does where memory is short
+    return work(root, into, entry, how)
+preparation._prepare_one = killed
+preparation.prepare(*sys.argv[1:], preparation.Preparation(), workers=2)
+"""
+
+
+def test_a_worker_that_is_killed_is_one_named_recording(folder, tmp_path):
+    done = python(KILLING, folder, tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    entries = read_manifest(tmp_path / "out")
+    assert len(entries) == 12
+    assert {e.file for e in entries if e.reason} == {"03.wav", "08.wav"}
+    assert all("was killed" in e.reason for e in entries if e.reason)
+    assert leftovers(tmp_path / "out") == []
+    again = prepare(folder, tmp_path / "out", Preparation(), workers=2)  # there may be memory now
+    assert not [e for e in again if e.reason]

@@ -254,14 +254,14 @@ def test_equal_names_in_other_folders_keep_their_own_mels(tmp_path):
     ("error", "tried_again"), [(AudioError("damaged"), []), (MemoryError("too much"), ["03.wav"])]
 )
 def test_only_errors_that_lie_in_the_file_are_remembered(error, tried_again, again, monkeypatch):
-    load = preparation.load_audio
+    load = preparation.stream_audio
 
-    def failing(path, sample_rate):
+    def failing(path, *how):
         if path.name == "03.wav":
             raise error
-        return load(path, sample_rate)
+        return load(path, *how)
 
     with monkeypatch.context() as patch:
-        patch.setattr(preparation, "load_audio", failing)
+        patch.setattr(preparation, "stream_audio", failing)
         again()
     assert again() == tried_again

@@ -1,11 +1,23 @@
 """Waveform -> mel-spectrogram: levels in dB re a full-scale sine, bands, silence."""
 
+import re
+from dataclasses import replace
+
 import numpy as np
 import pytest
-from cases import tone
+from cases import one_sentence, tone
 
-from ddpmlib.spectrogram.mel import audio_to_image, audio_to_mel, mel_filters
-from ddpmlib.spectrogram.params import DEFAULT, PRESETS
+from ddpmlib.spectrogram.mel import (
+    audio_to_image,
+    audio_to_mel,
+    bands_above,
+    bandwidth,
+    check_bands,
+    frame_starts,
+    mel_blocks,
+    mel_filters,
+)
+from ddpmlib.spectrogram.params import DEFAULT, PRESETS, SpectrogramParams
 
 
 def test_half_the_amplitude_is_6_02_db_darker():
@@ -31,3 +43,50 @@ def test_silence_is_dark_everywhere_whatever_its_length(samples):
     mel = audio_to_image(np.zeros(samples, np.float32), DEFAULT)
     assert mel.shape[0] == 64
     np.testing.assert_array_equal(mel, -1)
+
+
+@pytest.mark.parametrize("samples", [0, 1, 500, 1024, 40_000])
+@pytest.mark.parametrize("size", [100, 7000])
+@pytest.mark.parametrize("how", [{}, {"speed": 0.95}, {"speed": 1.05, "semitones": -3}])
+@pytest.mark.parametrize("params", [DEFAULT, SpectrogramParams(n_fft=1023, hop_length=200)])
+def test_blocks_of_any_length_make_the_mel_spectrogram_of_the_whole(params, how, size, samples):
+    audio = np.random.default_rng(0).normal(0, 0.1, samples).astype(np.float32)
+    blocks = (audio[start : start + size] for start in range(0, samples, size))
+    mels = list(mel_blocks(blocks, samples, params, **how))
+    whole = audio_to_mel(audio, params, **how)
+    assert whole.shape[1] == len(frame_starts(samples, params, how.get("speed", 1.0)))
+    np.testing.assert_allclose(np.concatenate(mels, axis=1), whole, rtol=1e-4, atol=1e-12)
+
+
+def test_mel_bands_without_a_bin_are_counted_with_what_would_fill_them():
+    params = SpectrogramParams(n_fft=256, hop_length=64, n_mels=128)
+    empty = int((~mel_filters(params).any(axis=1)).sum())
+    assert empty > 5
+    with pytest.warns(UserWarning, match=f"{empty} of 128 mel bands") as caught:
+        check_bands(params)
+    words = re.search(r"n_fft (\d+) or n_mels (\d+) would", str(caught[0].message))
+    n_fft, n_mels = map(int, words.groups())
+    for enough in (replace(params, n_fft=n_fft), replace(params, n_mels=n_mels)):
+        assert mel_filters(enough).any(axis=1).all()
+    for little in (replace(params, n_fft=n_fft // 2), replace(params, n_mels=n_mels + 1)):
+        assert not mel_filters(little).any(axis=1).all()
+    assert one_sentence(caught[0].message, "n_fft 256")
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_presets_have_no_empty_bands(name, recwarn):
+    check_bands(PRESETS[name])
+    assert not recwarn.list
+
+
+@pytest.mark.parametrize(
+    ("bands", "hertz", "above"), [(64, 8000, 0), (50, 3998, 14), (1, 70, 63), (0, 0, 64)]
+)
+def test_bandwidth_is_where_the_sound_ends(bands, hertz, above):
+    loudest = np.where(np.arange(64) < bands, -0.2, -1.0)
+    found = bandwidth(loudest, DEFAULT)
+    assert found == pytest.approx(hertz, abs=2)
+    assert bands_above(found, DEFAULT) == above
+    assert (
+        bandwidth(np.maximum(loudest, -0.2 - 2 * 51 / 80), DEFAULT) == found
+    )  # what filters leave

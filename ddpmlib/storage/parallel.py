@@ -1,0 +1,57 @@
+"""Many jobs in several processes, of which one may be killed without stopping the others."""
+
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures.process import BrokenProcessPool
+from typing import TypeVar
+
+Item, Result = TypeVar("Item"), TypeVar("Result")
+KILLED = "the process that worked on it was killed, most likely for want of memory"
+
+
+def in_processes(
+    job: Callable[[Item], tuple],
+    items: Iterable[Item],
+    workers: int,
+    killed: Callable[[Item], Result],
+) -> Iterator[Result]:
+    """Results of the jobs of all items, as they come.
+
+    A process that is killed takes the others along, and nobody knows which item it had: each that
+    was begun is tried once more, alone.
+
+    Args:
+        job: item -> what joblib's `delayed` makes of a call.
+        workers: processes; -1 is one per core.
+        killed: item -> result, of one whose process is killed when it is alone.
+    """
+    from joblib import Parallel, delayed
+
+    numbered, begun = enumerate(items), {}
+
+    def call(number: int, item: Item) -> tuple:
+        return delayed(_numbered)(number, *job(item))
+
+    def jobs() -> Iterator[tuple]:
+        for number, item in numbered:
+            begun[number] = item
+            yield call(number, item)
+
+    while True:
+        try:
+            for number, result in Parallel(n_jobs=workers, return_as="generator_unordered")(jobs()):
+                del begun[number]
+                yield result
+            return
+        except BrokenProcessPool:
+            suspects = dict(begun)
+        begun.clear()
+        for number, item in suspects.items():
+            try:
+                [(_, result)] = Parallel(n_jobs=2)([call(number, item)])  # 1 would be this process
+            except BrokenProcessPool:
+                result = killed(item)
+            yield result
+
+
+def _numbered(number: int, function: Callable, args: tuple, kwargs: dict) -> tuple:
+    return number, function(*args, **kwargs)
