@@ -78,7 +78,7 @@ def build_like(
     Raises:
         ValueError: naming the first tensor that is missing, unknown or of another shape.
     """
-    with torch.device("meta"), _NoNormalNumbers():
+    with _WithoutMemory():
         needed = {name: tuple(value.shape) for name, value in build().state_dict().items()}
     found = {name: tuple(value.shape) for name, value in state.items()}
     for name in needed | found:
@@ -91,13 +91,19 @@ def build_like(
     return network
 
 
-class _NoNormalNumbers(TorchFunctionMode):
-    """To draw them on the meta device, torch would import for a second or two."""
+class _WithoutMemory(TorchFunctionMode):
+    """Layers get weights on the meta device, of a shape but without content.
+
+    Under `torch.device("meta")` all else is computed there too, which torch imports for seconds.
+    """
 
     def __torch_function__(self, function, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
         if function is torch.nn.init.normal_:
             return kwargs["tensor"]
-        return function(*args, **(kwargs or {}))
+        if function in (torch.empty, torch.randn):
+            return torch.empty(*args, **kwargs | {"device": "meta"})
+        return function(*args, **kwargs)
 
 
 def unfit(path: str | Path, error: Exception) -> ValueError:
