@@ -37,19 +37,19 @@ def made(path, samples, rate):
 # --- joined files
 
 
-@pytest.mark.parametrize("ending", [*BY_SOUNDFILE, *CODECS])
-@pytest.mark.parametrize("change", ["nothing", "rate", "channels"])
+CHANGES = [(e, c) for e in (*BY_SOUNDFILE, *CODECS) for c in ("nothing", "rate", "channels")]
+
+
+@pytest.mark.parametrize(
+    ("ending", "change"), [(e, c) for e, c in CHANGES if (e, c == "nothing") != ("amr", False)]
+)
 def test_files_that_were_joined_are_read_to_the_end_at_the_right_pitch(tmp_path, ending, change):
     first, second = ({"amr": 8000, "webm": 48_000, "opus": 48_000}.get(ending, 22_050),) * 2
     if change == "rate":
-        if ending == "amr":
-            pytest.skip("AMR has one rate")
         second = 16_000
     a = made(tmp_path / f"a.{ending}", tone(440, 2, first, 0.3), first)
     sound = tone(660, 3, second, 0.3)
     if change == "channels":
-        if ending == "amr":
-            pytest.skip("AMR has one channel")
         sound = np.stack([sound, sound], axis=1)
     b = made(tmp_path / f"b.{ending}", sound, second)
     joined = tmp_path / f"joined.{ending}"

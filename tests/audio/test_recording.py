@@ -25,11 +25,12 @@ from ddpmlib.audio.recording import find_audio, load_audio
 
 
 def test_audio_is_found_in_any_depth_sorted_without_hidden_ones(tmp_path):
-    for name in ("b.WAV", "a/c.Opus", "a/b/.x.wav", ".git/y.wav", "notes.txt", "z", "d.wav/e.mp3"):
+    audio = ("b.WAV", "a/c.Opus", "d.wav/e.mp3", "e.sph", "f.NIST")
+    for name in (*audio, "a/b/.x.wav", ".git/y.wav", "notes.txt", "z"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("x")
     found = [p.relative_to(tmp_path).as_posix() for p in find_audio(tmp_path)]
-    assert found == ["a/c.Opus", "b.WAV", "d.wav/e.mp3"]
+    assert found == sorted(audio)
 
 
 def test_a_hidden_folder_above_hides_nothing(tmp_path):
