@@ -146,20 +146,14 @@ def run_say(args: argparse.Namespace) -> None:
 
 def evaluate_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", help="recordings to evaluate")
-    parser.add_argument("--against", help="recordings of real speech, to compare with")
-    parser.add_argument("--texts", help="CSV file of what is said in them: word and phone error")
+    parser.add_argument("--against", default="", help="recordings of real speech, to compare with")
+    parser.add_argument("--texts", default="", help="CSV file of what they say: word, phone error")
 
 
 def run_evaluate(args: argparse.Namespace) -> None:
-    from ddpmlib.metrics.speech import evaluate, score_folder
+    from ddpmlib.metrics.folders import evaluate_folder
 
-    reference = score_folder(args.against) if args.against else []
-    found = evaluate(score_folder(args.folder), reference)
-    if args.texts:
-        from ddpmlib.metrics.intelligibility import score_folder_texts
-
-        found |= score_folder_texts(args.folder, args.texts)
-    for name, value in found.items():
+    for name, value in evaluate_folder(args.folder, args.against, args.texts).items():
         print(f"{name:18} {value}")
 
 

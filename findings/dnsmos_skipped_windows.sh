@@ -5,7 +5,7 @@
 # without a warning. So a clip of 17 to 33 s has the score of its first 15.01 seconds: speech
 # followed by 17 s of loud noise scores what speech alone scores. It matters because long recordings
 # are rated by their beginning. Clips up to 16 s, or one window (144,160 samples) per call, are
-# safe. The project passes each clip whole; most clips that it rates are shorter than 16 s.
+# safe. The project makes one call for each window and takes the mean (`metrics/speech.py`).
 # speechmos 0.0.1.1 (imports onnxruntime and librosa, and declares neither), onnxruntime 1.32.0
 #
 # Seen: 15.01 s of speech, then 16.99 s of noise: 3.426

@@ -4,7 +4,6 @@ import json
 import shlex
 import subprocess
 import sys
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,7 +17,8 @@ from ddpmlib.data import build
 from ddpmlib.data.dataset import SpectrogramSet
 from ddpmlib.diffusion.ddpm import DDPM
 from ddpmlib.diffusion.provenance import reproduce
-from ddpmlib.metrics import speech
+from ddpmlib.metrics import folders
+from ddpmlib.metrics.statistics import Estimate
 
 TRAIN = ["train", "--dataset", "tiny.npy", "--image-size", "8", "16", "--batch-size", "4"]
 TRAIN += ["--noise-steps", "20", "--num-samples", "0", "--epochs", "1", "--device", "cpu"]
@@ -222,17 +222,18 @@ def test_pronunciations_reach_the_alignment(workbook, monkeypatch):
     assert given[1] is None
 
 
-def test_evaluate_compares_with_texts_on_request(monkeypatch, capsys):
+def test_evaluate_prints_a_line_for_each_metric(monkeypatch, capsys):
     given = []
-    scores = SimpleNamespace(score_folder_texts=lambda *args: given.append(args) or {"word": 0.5})
-    monkeypatch.setitem(sys.modules, "ddpmlib.metrics.intelligibility", scores)
-    monkeypatch.setattr(speech, "score_folder", lambda folder: [folder])
-    monkeypatch.setattr(speech, "evaluate", lambda found, reference: {"dnsmos": 3.0})
+    found = {"clips": "8, against 64", "dnsmos": Estimate(3.0, None, None)}
+    monkeypatch.setattr(folders, "evaluate_folder", lambda *args: given.append(args) or found)
     main(["evaluate", "said"])
-    assert capsys.readouterr().out.split() == ["dnsmos", "3.0"]
-    main(["evaluate", "said", "--texts", "said/texts.csv"])
-    assert capsys.readouterr().out.split() == ["dnsmos", "3.0", "word", "0.5"]
-    assert given == [("said", "said/texts.csv")]
+    main(["evaluate", "said", "--against", "real", "--texts", "said/texts.csv"])
+    assert given == [("said", "", ""), ("said", "real", "said/texts.csv")]
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(maxsplit=1) for line in lines[:2]] == [
+        ["clips", "8, against 64"],
+        ["dnsmos", "3.00"],
+    ]
 
 
 @pytest.mark.parametrize(

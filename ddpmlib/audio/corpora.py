@@ -12,6 +12,7 @@ from pathlib import Path
 
 from ddpmlib.audio.download import CorpusError, download, unpack
 from ddpmlib.storage import google_cloud
+from ddpmlib.storage.atomic import no_empty_folders
 from ddpmlib.storage.paths import data_folder, publish
 
 ATTRIBUTION = "ATTRIBUTION.txt"  # written last: a corpus folder that has it is complete
@@ -155,21 +156,24 @@ def fetch_corpus(name: str, into: str | Path) -> Path:
         return folder
     corpus, into = CORPORA[name], Path(into)
     folder, stage = into / name, into / f".{name}-unpacking"
-    try:
-        if (folder / ATTRIBUTION).exists():
-            return folder
-        if folder.exists() and any(folder.iterdir()):
-            raise CorpusError(f"{folder} holds files but no {ATTRIBUTION}: move it away first")
-        shutil.rmtree(stage, ignore_errors=True)  # of a run that was killed
-        stage.mkdir(parents=True)
-        origin = _copy_installed(corpus, stage) or _retrieve(corpus, into / ".downloads", stage)
-        ready = stage / corpus.subfolder
-        if not any(ready.rglob(corpus.audio)):
-            raise CorpusError(f"{origin} has no {corpus.audio} inside {corpus.subfolder!r}")
-        (ready / ATTRIBUTION).write_text(f"{corpus.attribution}Fetched from: {origin}\n", "utf-8")
-        os.replace(ready, folder)
-    except OSError as error:
-        raise CorpusError(f"{name} needs a writable folder, not {into}: {error}") from error
-    finally:
-        shutil.rmtree(stage, ignore_errors=True)
+    with no_empty_folders(into / ".downloads"):
+        try:
+            if (folder / ATTRIBUTION).exists():
+                return folder
+            if folder.exists() and any(folder.iterdir()):
+                raise CorpusError(f"{folder} holds files but no {ATTRIBUTION}: move it away first")
+            shutil.rmtree(stage, ignore_errors=True)  # of a run that was killed
+            stage.mkdir(parents=True)
+            origin = _copy_installed(corpus, stage) or _retrieve(corpus, into / ".downloads", stage)
+            ready = stage / corpus.subfolder
+            if not any(ready.rglob(corpus.audio)):
+                raise CorpusError(f"{origin} has no {corpus.audio} inside {corpus.subfolder!r}")
+            (ready / ATTRIBUTION).write_text(
+                f"{corpus.attribution}Fetched from: {origin}\n", "utf-8"
+            )
+            os.replace(ready, folder)
+        except OSError as error:
+            raise CorpusError(f"{name} needs a writable folder, not {into}: {error}") from error
+        finally:
+            shutil.rmtree(stage, ignore_errors=True)
     return folder

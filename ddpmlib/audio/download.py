@@ -56,10 +56,11 @@ def download(url: str, output_file: str, _pooch, part: Path) -> None:
             failure = error
             if error.response is not None and error.response.status_code < 500:
                 break  # refused: another try will not help
-    raise CorpusError(
-        f"download of {url} failed ({failure}): {part.stat().st_size} bytes arrived and are in "
-        f"{part}, run it again to resume"
-    )
+    have = f"{part.stat().st_size} bytes arrived and are in {part}, run it again to resume"
+    if not part.stat().st_size:
+        part.unlink()
+        have = "nothing arrived"
+    raise CorpusError(f"download of {url} failed ({failure}): {have}")
 
 
 def unpack(archive: str, _action, _pooch, corpus, stage: Path) -> None:

@@ -27,6 +27,7 @@ from ddpmlib.storage.paths import fetch
 FOLDERS = "folders"  # one folder for each speaker; "folders:2": those in the folders of the top
 NAMES = "names"  # the text is the name of the file, as in all-circuits-busy-now.wav
 TEXTS = "texts"  # the text lies beside the recording
+ENDING = "*.[tT][xX][tT]"  # of their names
 TRANS = ".trans.txt"  # ending of LibriSpeech's lists, one for the recordings of a folder
 MICROPHONE = r"_mic\d+$"  # ending of VCTK's names: both recordings have one text
 # In front of a text: first and last sample as in TIMIT, begin and end in seconds as of Audacity.
@@ -187,8 +188,11 @@ def _texts_beside(root: Path, files: Sequence[str]) -> RecordingMetadata:
         ValueError: there are none.
     """
     root, texts, listed, problems = root.resolve(), {}, {}, []
-    tops = [p for p in root.parent.glob("*") if p != root and _holds_texts(p.name)]
-    for path in sorted(p for top in (root, *tops) for p in top.rglob("*.[tT][xX][tT]")):
+    trees = [p for p in (*root.parent.glob("*"), *root.rglob("*")) if _holds_texts(p.name)]
+    found = {p for tree in trees if tree != root for p in tree.rglob(ENDING)}
+    for folder in {root / PurePosixPath(file).parent for file in files}:
+        found |= set(folder.glob(ENDING))
+    for path in sorted(found):
         name = nfc(path.relative_to(root.parent).as_posix())
         if name.lower().endswith(TRANS):
             rows = (line.split(maxsplit=1) for line in read_text(path)[0].splitlines())

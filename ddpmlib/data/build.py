@@ -75,12 +75,13 @@ def build_dataset(
     preparation = preparation or Preparation()
     arrays, root = data_folder() / "spectrograms" / name, fetch(folder)
     files = [path.relative_to(root).as_posix() for path in find_audio(root)]
-    known = read_metadata(metadata, root, files).without_identifiers()
+    known = read_metadata(metadata, root, files)
     if aligner and PHONE_CONDITION in known.columns:
         raise ValueError(f"a column is called {PHONE_CONDITION!r}; needed: another name")
     groups = groups_by(preparation.group, files, known)
     listed = listed_files(preparation.validation_list, root, files)
     entries = prepare(folder, arrays, preparation, workers, groups, listed)
+    known = known.without_identifiers()
     if preparation.join:
         n_frames, overlap = preparation.params.n_frames, preparation.overlap
         entries = join(entries, n_frames, overlap, preparation.seed, known.labels)

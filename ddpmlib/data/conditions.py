@@ -75,9 +75,8 @@ def mel_texts(
 ) -> tuple[list[str | None], str]:
     """The text of each mel-spectrogram, None where it is unknown; and a line on them, to print.
 
-    A piece of a recording has the words that are aligned to it. Without an alignment it has none,
-    unless `join` has cut a recording that is not longer than a mel-spectrogram: that keeps its
-    text.
+    A piece of a recording has the words that are aligned to it, without an alignment none. Only of
+    joined recordings, those that are not longer than a mel-spectrogram keep their texts then.
 
     Args:
         entries: as `join` ordered them, all with arrays.
@@ -196,8 +195,9 @@ def open_condition(
     """
     if column not in described:
         have = ", ".join(described) or "none"
+        how = "metadata, and align for those of long recordings" if column == TEXT else "metadata"
         raise ValueError(
-            f"condition is {column!r}; {Path(npy).name} has: {have}; build it again with metadata"
+            f"condition is {column!r}; {Path(npy).name} has: {have}; build it again with {how}"
         )
     spec, path = condition_spec(described[column]), fetch_beside(npy, f".{column}.npy")
     needed = (mels, *spec.shape)

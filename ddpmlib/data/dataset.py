@@ -111,6 +111,14 @@ class SpectrogramSet(torch.utils.data.Dataset):
         # Checkpoints hold this text.
         return f"{len(self.mels)} pictures ({hashed.hexdigest()[:8]})"
 
+    @property
+    def recordings(self) -> dict[str, list]:
+        """Split and number of mel-spectrograms of each recording, for checkpoints."""
+        found: dict[str, list] = {}
+        for span in self.files:
+            found.setdefault(span["file"], [span["split"], 0])[1] += span[MELS]
+        return found
+
     def _open_conditions(self) -> None:
         self._condition_rows = None
         if self.condition_spec:
@@ -177,6 +185,23 @@ class Reconditioned(torch.utils.data.Subset):
     def conditions(self, indices: Sequence[int]) -> torch.Tensor:
         """As `SpectrogramSet.conditions`."""
         return self._rows[torch.from_numpy(np.asarray(indices, int))]
+
+
+def changes(before: dict, now: dict) -> str:
+    """How the `recordings` of a data set differ from earlier ones, as a clause."""
+    both = before.keys() & now.keys()
+    kinds = {
+        "added": now.keys() - before.keys(),
+        "taken away": before.keys() - now.keys(),
+        "moved to the other split": {name for name in both if now[name][0] != before[name][0]},
+        "cut otherwise": {name for name in both if now[name][1] != before[name][1]},
+    }
+    clauses = []
+    for kind, names in kinds.items():
+        count = "one recording was" if len(names) == 1 else f"{len(names)} recordings were"
+        shown = ", ".join(sorted(names)[:3]) + (", ..." if len(names) > 3 else "")
+        clauses += [f"{count} {kind} ({shown})"] if names else []
+    return " and ".join(clauses)
 
 
 def open_splits(

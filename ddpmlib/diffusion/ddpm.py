@@ -14,7 +14,7 @@ from ddpmlib.diffusion.guidance import guided
 from ddpmlib.diffusion.samplers import SAMPLERS, Callback, run_sampler, seeded
 from ddpmlib.diffusion.schedules import noise_schedule, sampling_timesteps
 from ddpmlib.diffusion.speech import SPEECH_GUIDANCE, Speech, say
-from ddpmlib.diffusion.windows import over_windows
+from ddpmlib.diffusion.windows import check_windows, over_windows
 from ddpmlib.models.baseline import BaselineConfig
 from ddpmlib.models.condition import ConditionSpec, PhoneCondition
 from ddpmlib.models.condition_rows import drop_conditions, encode_conditions
@@ -23,7 +23,7 @@ from ddpmlib.models.unet import UNet, UNetConfig
 from ddpmlib.spectrogram.params import DEFAULT, SpectrogramParams
 from ddpmlib.storage.parameters import accepting_old_names
 from ddpmlib.storage.paths import fetch
-from ddpmlib.storage.weights import load_weights, save_weights, unfit
+from ddpmlib.storage.weights import build_like, load_weights, save_weights, unfit
 
 WEIGHTS, GUIDING_MODEL = "model.safetensors", "guide.safetensors"
 GUIDANCE_SCALE = 2.0  # see `guided`; more is clearer and less varied
@@ -113,6 +113,8 @@ class DDPM:
         width = max(frames, self.params.n_frames)
         if self.has_phones and conditions is not None:
             frames = width = conditions.shape[1]
+        elif guidance_scale and width > self.params.n_frames:
+            check_windows(self.condition_spec, conditions, seconds, self.params.seconds)
         drawn = self._draw(count, width, generator)
         noise = drawn if noise is None else noise
         if noise.shape != drawn.shape:
@@ -236,7 +238,7 @@ class DDPM:
 
         Raises:
             FileNotFoundError: no such file or folder.
-            ValueError: not weights of this project.
+            ValueError: not weights of this project, or some that are NaN or infinite.
         """
         path = fetch(path)
         if path.is_dir() and (path / GUIDING_MODEL).exists():
@@ -248,9 +250,8 @@ class DDPM:
         facts, state = load_weights(path, "ddpm")
         try:
             baseline = facts["network"] == BaselineConfig().to_dict()
-            network = (BaselineConfig() if baseline else UNetConfig(**facts["network"])).build()
-            # A wrapper for several GPUs puts "module." before every name.
-            network.load_state_dict({n.removeprefix("module."): v for n, v in state.items()})
+            config = BaselineConfig() if baseline else UNetConfig(**facts["network"])
+            network = build_like(state, config.build)
             params = SpectrogramParams.from_dict(facts["params"])
             model = cls(network, params, facts["schedule"], facts["noise_steps"], facts["target"])
         except (KeyError, TypeError, ValueError, RuntimeError) as error:

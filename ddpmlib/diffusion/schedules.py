@@ -5,7 +5,7 @@ import math
 import torch
 
 SCHEDULES = ("linear", "cosine")
-MIN_NOISE_STEPS = 10
+MIN_NOISE_STEPS, MAX_NOISE_STEPS = 10, 100_000
 MAX_FINAL_ALPHA_BAR = 1e-3
 
 
@@ -17,12 +17,14 @@ def noise_schedule(name: str, noise_steps: int) -> torch.Tensor:
     at 0.999, which the linear ones reach below about 20 steps.
 
     Raises:
-        ValueError: unknown name, fewer than MIN_NOISE_STEPS, or signal left at the last step.
+        ValueError: unknown name, fewer than MIN_NOISE_STEPS or more than MAX_NOISE_STEPS, or signal
+            left at the last step.
     """
     if name not in SCHEDULES:
         raise ValueError(f"schedule is {name!r}; needed: {' or '.join(SCHEDULES)}")
-    if noise_steps < MIN_NOISE_STEPS:
-        raise ValueError(f"noise_steps is {noise_steps}; needed: at least {MIN_NOISE_STEPS}")
+    if not MIN_NOISE_STEPS <= noise_steps <= MAX_NOISE_STEPS:
+        needed = f"{MIN_NOISE_STEPS} to {MAX_NOISE_STEPS}"
+        raise ValueError(f"noise_steps is {noise_steps}; needed: {needed}")
     if name == "linear":
         scale = 1000 / noise_steps
         betas = torch.linspace(1e-4 * scale, 0.02 * scale, noise_steps, dtype=torch.float64)

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import torch
 
 from ddpmlib.data.segments import window_starts
+from ddpmlib.models.condition import ConditionSpec, EmbeddingCondition, TextCondition
 
 OVERLAP = 0.5  # of neighbouring windows
 Predict = Callable[..., torch.Tensor]  # (x_t, time, condition or None) -> prediction
@@ -50,3 +51,22 @@ def over_windows(
         return total / weights
 
     return predicted
+
+
+def check_windows(
+    spec: ConditionSpec | None, conditions: torch.Tensor | None, seconds: float, longest: float
+) -> None:
+    """Raise ValueError for a text, or another sequence, as each window would say all of it.
+
+    Args:
+        conditions: (batch, ...); the null condition says nothing, and fits any window.
+        seconds, longest: of the sample, and of one window.
+    """
+    kinds = {TextCondition: "a text", EmbeddingCondition: "a sequence of vectors"}
+    if conditions is None or not getattr(spec, "length", 0):
+        return
+    if ((conditions != spec.null) & ~conditions.isnan()).any():
+        raise ValueError(
+            f"seconds is {seconds:g} with {kinds[type(spec)]}; needed: at most {longest:.2f}, as "
+            "in training, for each window of a longer sample would say all of it"
+        )

@@ -23,7 +23,7 @@ VOICES, TEXTS = "voices.npy", "prompts.npy"  # data sets; notebooks 06 and 05 sa
 EPOCHS = {VOICES: 20, TEXTS: 14}  # of the trainings
 NOISES = 32  # with which the loss on a held-out mel-spectrogram is measured, at as many times
 SAMPLER = ("dpmpp_2m", 50)  # and sampling steps of the samples that are evaluated
-COUNT = 32  # clips in each row
+COUNT = 32  # clips in each row, where there are as many held-out ones
 GUIDANCE_SCALES, SWEEP_COUNT = (0.0, 0.5, 1.0, 2.0, 4.0), 8  # and samples of each voice
 
 
@@ -51,7 +51,8 @@ def rows_of_voices() -> list[dict]:
     speakers, rows = Speakers(), []
     for number, voice in enumerate(speakers.names):
         reference, real = (of_voice(part, number) for part in (speakers.data, speakers.held_out))
-        generated, params = speakers.sample(voice, COUNT), speakers.params
+        # As many: the Fréchet distance falls with their number.
+        generated, params = speakers.sample(voice, len(real)), speakers.params
         save_sound(conditioned(voice), image_to_audio(generated[0], params), params.sample_rate)
         known = _scores(reference, params)
         for name, mels in ((f"{voice}, real", real), (conditioned(voice), generated)):

@@ -90,8 +90,10 @@ class TrainingLog(TrainingLines):
             self.steps.append((progress.minutes, self.smoothed))
         if len(self.steps) > POINTS:
             self.steps, self.every = self.steps[::2], 2 * self.every
-        if progress.metrics:
-            self.rows.append(progress.metrics)
+        if row := progress.metrics:  # a run that was made longer goes on from before its end
+            self.rows = [
+                earlier for earlier in self.rows if earlier["minutes"] < row["minutes"]
+            ] + [row]
 
     def show_progress(self, progress: Progress) -> None:
         super().__call__(progress)

@@ -95,17 +95,10 @@ def _shares(samples: Clips, real: Clips, sample_rate: int) -> list[float]:
     """Voice activity of both; nothing where the extra for it is not installed."""
     import librosa
 
+    def share(sound: np.ndarray) -> float:
+        return speech_share(librosa.resample(sound, orig_sr=sample_rate, target_sr=RATE))
+
     try:
-        return [
-            float(
-                np.mean(
-                    [
-                        speech_share(librosa.resample(sound, orig_sr=sample_rate, target_sr=RATE))
-                        for sound in clips.sounds
-                    ]
-                )
-            )
-            for clips in (samples, real)
-        ]
+        return [float(np.mean([share(s) for s in clips.sounds])) for clips in (samples, real)]
     except ImportError:
         return []

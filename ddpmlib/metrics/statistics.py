@@ -11,15 +11,24 @@ PER = 1000  # draws among which the distinct ones are counted
 
 
 class Estimate(NamedTuple):
-    """A value with its 95 % confidence interval; [value, low, high] in JSON."""
+    """A value with its 95 % confidence interval; [value, low, high] in JSON.
+
+    Both ends are None where nothing is known of how much the value varies.
+    """
 
     value: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
 
     def __str__(self) -> str:
         digits = max(0, 2 - math.floor(math.log10(max(abs(self.value), 0.1))))
+        if self.low is None:
+            return f"{self.value:.{digits}f}"
         return f"{self.value:.{digits}f} ({self.low:.{digits}f} to {self.high:.{digits}f})"
+
+    def at_least(self, bound: float) -> "Estimate":
+        """The same, with an interval that goes no lower."""
+        return self if self.low is None else self._replace(low=max(bound, self.low))
 
 
 def estimate(statistic: Callable[[np.ndarray], float], count: int) -> Estimate:
@@ -27,8 +36,11 @@ def estimate(statistic: Callable[[np.ndarray], float], count: int) -> Estimate:
 
     The value +- 1.96 bootstrap standard errors (Efron & Tibshirani 1993, chapter 13). Percentiles
     would not do: drawing clips twice makes a set less varied, so they lie beside the value.
+    One clip has no interval: it says nothing of how much clips vary.
     """
     value, rng = float(statistic(np.arange(count))), np.random.default_rng(0)
+    if count < 2:
+        return Estimate(value, None, None)
     drawn = [statistic(rng.integers(count, size=count)) for _ in range(RESAMPLES)]
     half = 1.96 * float(np.std(drawn, ddof=1))
     return Estimate(value, value - half, value + half)

@@ -1,6 +1,9 @@
 """Device, precision and processes of a computation."""
 
+import contextlib
 import importlib.util
+from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import torch
@@ -10,6 +13,9 @@ PRECISIONS = ("auto", "bfloat16", "float32")
 # Devices for which the network is compiled when its training begins, which counts as training. On
 # one busy core that took two minutes for a tiny network, a third of a whole `make demo`.
 COMPILES = ("cuda",)
+# For which processes wait for each other, as they do while the main one validates, samples or
+# uploads; torch's own ten minutes on GPUs are too few for that.
+PATIENCE = timedelta(hours=2)
 
 
 def pick_device(name: str) -> str:
@@ -18,12 +24,14 @@ def pick_device(name: str) -> str:
     Raises:
         ValueError: unknown, or not on this machine.
     """
-    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if name not in DEVICES:
         raise ValueError(f"device is {name!r}; needed: {', '.join(DEVICES)}")
+    if name == "cpu":  # a process that has asked for GPUs cannot fork any that use them
+        return name
+    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if name == "auto":
         return next((device for device, here in available.items() if here), "cpu")
-    if not available.get(name, True):
+    if not available[name]:
         raise ValueError(f"device is {name!r}, which this machine lacks; use auto or cpu")
     return name
 
@@ -57,7 +65,7 @@ def check_processes(batch_size: int, processes: int) -> None:
 
 def make_accelerator(device: str, run_folder: Path):
     """Device and processes of a training run, with a log for TensorBoard where it is installed."""
-    from accelerate import Accelerator
+    from accelerate import Accelerator, InitProcessGroupKwargs
     from accelerate.state import PartialState
 
     compiles = pick_device(device) in COMPILES
@@ -66,6 +74,7 @@ def make_accelerator(device: str, run_folder: Path):
     tracker = "tensorboard" if importlib.util.find_spec("tensorboard") else None
     # Precision is ours (`autocast`): sampling and validation need the same, outside of it.
     options = {"mixed_precision": "no", "log_with": tracker, "project_dir": run_folder}
+    options["kwargs_handlers"] = [InitProcessGroupKwargs(timeout=PATIENCE)]
     if compiles:
         import torch._dynamo
 
@@ -82,6 +91,54 @@ def broadcast(accelerator, value):
     from accelerate.utils import broadcast_object_list
 
     return broadcast_object_list([value])[0]
+
+
+def total(accelerator, value: float) -> float:
+    """Sum over all processes, so that all save and stop at the same step."""
+    if accelerator.num_processes == 1:
+        return value
+    value = torch.tensor(value, dtype=torch.float64, device=accelerator.device)
+    return accelerator.reduce(value, "sum").item()
+
+
+def on_main(accelerator, work: Callable, *args):
+    """Call `work` on the main process only, while the others wait; returns None on them.
+
+    Raises:
+        Exception: that of `work`; on the other processes a ConnectionError with its message.
+    """
+    result, error, processes = None, None, accelerator.num_processes
+    if accelerator.is_main_process:
+        try:
+            result = work(*args)
+        except Exception as caught:
+            error = caught
+    trouble = (str(error) or type(error).__name__) if error else ""
+    if processes > 1 and (trouble := broadcast(accelerator, trouble)) and not error:
+        raise ConnectionError(f"process 0 of {processes}: {trouble}")
+    if error:
+        raise error
+    return result
+
+
+@contextlib.contextmanager
+def missing_the_others(accelerator) -> Iterator[None]:
+    """Say in one sentence that another process is gone, where torch names lines of its own source.
+
+    Raises:
+        ConnectionError: another one has ended, or did not answer for PATIENCE.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if not (isinstance(error, torch.distributed.DistError) or "gloo/" in str(error)):
+            raise
+        minutes, ours = PATIENCE.total_seconds() / 60, accelerator.process_index
+        what = f"did not answer for {minutes:g} min" if "imed out" in str(error) else "has ended"
+        raise ConnectionError(
+            f"process {ours} of {accelerator.num_processes}: another one {what}; its own message "
+            "says why"
+        ) from None
 
 
 def forget_accelerator() -> None:

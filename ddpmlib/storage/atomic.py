@@ -70,6 +70,20 @@ def write_array(
             stream.write(np.ascontiguousarray(part, dtype))
 
 
+@contextlib.contextmanager
+def no_empty_folders(*folders: Path) -> Iterator[None]:
+    """Where what is inside fails, folders that it has made, and their parents, go if empty."""
+    paths = {path for folder in folders for path in (folder, *folder.parents)}
+    new = {path for path in paths if not os.path.exists(path)}  # pathlib's may be refused
+    try:
+        yield
+    except BaseException:
+        for path in sorted(new, reverse=True):  # what is inside first
+            with contextlib.suppress(OSError):  # never made, or it holds something
+                path.rmdir()
+        raise
+
+
 def make_folder(path: str | Path) -> Path:
     """Create a local folder and its parents unless it exists.
 

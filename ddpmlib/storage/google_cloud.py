@@ -18,6 +18,8 @@ FIRST_WAIT = 1.0  # seconds before the first of them; each further one waits twi
 ATTEMPTS = 3  # at a transfer whose content arrives damaged
 CHUNK = 8 << 20  # bytes of a resumable upload in one request
 RANGE = 32 << 20  # bytes of a download in one request
+# Content-Encoding: the object is not what its name says, and its checksum is that of what it is.
+PACKED = ("gzip", "x-gzip", "compress", "deflate", "br", "zstd")
 # pathlib drops one slash; a lone surrogate stands for a byte that is not UTF-8.
 _PATH = re.compile(r"gs://?([a-z0-9][-_.a-z0-9]{1,220}[a-z0-9])(?:/([^\ud800-\udfff]*))?")
 
@@ -89,8 +91,12 @@ def find(path: str | Path) -> dict:
 def download(blob, file: Path) -> None:
     """Write the content of an object that `find` found into a file, which is whole on return.
 
-    Raises BucketError: see `explained`; also damaged ATTEMPTS times, or replaced meanwhile.
+    Raises BucketError: see `explained`; also damaged ATTEMPTS times, replaced meanwhile, or PACKED.
     """
+    path = f"gs://{blob.bucket.name}/{blob.name}"
+    if encoding := _packed(blob):
+        needed = "a file as it is: `gcloud storage cp` unpacks it, then upload it without"
+        raise BucketError(f"{path} is stored with Content-Encoding {encoding}; needed: {needed}")
     blob.chunk_size = RANGE  # each range has the whole PATIENCE
     expected = blob.crc32c  # the client library overwrites it with the one of the answer
 
@@ -101,7 +107,6 @@ def download(blob, file: Path) -> None:
             file.write_bytes(b"")
         return checksum(file) == expected
 
-    path = f"gs://{blob.bucket.name}/{blob.name}"
     _attempt(transfer, path, "was replaced or deleted while it was read; try again")
 
 
@@ -129,7 +134,9 @@ def upload(file: Path, path: str | Path) -> None:
 
 
 def same(file: Path, blob) -> bool:
-    """Whether a local file exists and has the content of an object."""
+    """Whether a local file exists and has the content of an object, which must not be PACKED."""
+    if _packed(blob):
+        return False
     return file.is_file() and file.stat().st_size == blob.size and checksum(file) == blob.crc32c
 
 
@@ -210,6 +217,12 @@ def _bucket_exists(bucket: str) -> bool:
     except Exception as error:  # any other trouble does not answer the question
         return not isinstance(error, NotFound)
     return True
+
+
+def _packed(blob) -> str:
+    """Which of PACKED an object is, or empty."""
+    encoding = (blob.content_encoding or "").lower()
+    return encoding if encoding in PACKED else ""
 
 
 def _is_file_name(name: str) -> bool:

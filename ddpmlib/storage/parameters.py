@@ -15,6 +15,8 @@ OLD_NAMES = {
     "target": "prediction_type",
 }
 MAX_SEED = 2**32 - 1  # torch on a processor ignores what is above 32 bits
+# What may be a number and is a text all the same, as speaker 84: papermill's `-p` gives an int.
+WORDS = ("condition", "text", "word")
 MARK = "# Parameters"  # first words of a notebook's parameters cell, and of papermill's
 # type -> what an instance of it may be, and what it is called
 _TYPES = {
@@ -32,36 +34,20 @@ def notebook_parameters(scope: dict) -> dict:
     """Names and values set by the parameters cell, and by the cell that papermill adds to it.
 
     `scope` is `globals()` of the notebook; `In` in it are the cells that IPython has run so far.
-    A number becomes a text, in the scope too, where the default is a text: papermill's
-    `-p condition 84` means the speaker 84. Raises ValueError where no cell begins like one of
-    parameters.
+    A number among WORDS becomes a text, in the scope too. Raises ValueError where none of them
+    begins like a parameters cell.
     """
     names = []
     for source in reversed(scope["In"]):
         if not source.startswith(MARK):
             continue
-        tree = ast.parse(source)
-        nodes = [n for n in ast.walk(tree) if isinstance(n, ast.Name)]
+        nodes = [n for n in ast.walk(ast.parse(source)) if isinstance(n, ast.Name)]
         names += [node.id for node in nodes if isinstance(node.ctx, ast.Store)]
         if source.splitlines()[0].strip() != MARK:  # papermill's line has nothing behind it
-            numbers = {n for n in _texts(tree) if type(scope[n]) in (int, float)}
+            numbers = [n for n in names if n in WORDS and type(scope[n]) in (int, float)]
             scope |= {name: str(scope[name]) for name in numbers}
             return {name: scope[name] for name in names}
     raise ValueError(f"no parameters found: their cell must begin with '{MARK}, '")
-
-
-def _texts(tree: ast.Module) -> set[str]:
-    """Names to which a cell assigns a literal text, also as in `word, count = "boat", 3`."""
-    pairs: list[tuple] = []
-    for node in tree.body:
-        for target in node.targets if isinstance(node, ast.Assign) else ():
-            both = [getattr(part, "elts", [part]) for part in (target, node.value)]
-            pairs += zip(*both, strict=False)
-    return {
-        target.id
-        for target, value in pairs
-        if isinstance(target, ast.Name) and isinstance(getattr(value, "value", None), str)
-    }
 
 
 def check_parameters(scope: dict, **types) -> dict:

@@ -13,7 +13,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from ddpmlib.storage import google_cloud
-from ddpmlib.storage.atomic import atomic_write, make_folder, naming_the_path
+from ddpmlib.storage.atomic import (
+    atomic_write,
+    make_folder,
+    naming_the_path,
+    no_empty_folders,
+)
 
 TRANSFERS = 8  # at once: a folder of short recordings is many small objects
 LAST = "checkpoint.pt"  # of a folder: the files that it refers to lie beside it
@@ -140,7 +145,8 @@ def _download(blobs: dict) -> None:
             with atomic_write(file) as temporary:
                 google_cloud.download(blobs[file], temporary)
 
-    _for_each(bring, blobs)
+    with no_empty_folders(*{file.parent for file in blobs}):
+        _for_each(bring, blobs)
 
 
 def _for_each(transfer: Callable[[Path], None], files: Iterable[Path]) -> None:

@@ -3,13 +3,14 @@
 import copy
 import io
 import json
+import math
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
 from torch.optim.swa_utils import AveragedModel
 
-from ddpmlib.data.dataset import SpectrogramSet
+from ddpmlib.data.dataset import SpectrogramSet, changes
 from ddpmlib.diffusion.ddpm import DDPM, WEIGHTS
 from ddpmlib.models.condition import PhoneCondition
 from ddpmlib.models.ema import ema_of
@@ -17,6 +18,8 @@ from ddpmlib.models.unet import UNetConfig
 from ddpmlib.storage.atomic import atomic_write
 from ddpmlib.storage.parameters import OLD_NAMES
 from ddpmlib.storage.paths import LAST
+from ddpmlib.storage.weights import check_finite
+from ddpmlib.training import step_schedule
 from ddpmlib.training.config import TrainConfig
 
 CHECKPOINT = LAST  # of the files of a run, on the way into a bucket and out of it
@@ -34,12 +37,16 @@ class TrainState:
     model: DDPM
     config: TrainConfig
     data: str = ""  # fingerprint of the training data
+    recordings: dict = field(default_factory=dict)  # see `SpectrogramSet.recordings`
+    steps_per_epoch: int = 1
     step: int = 0
     epoch: int = 0  # whole ones
     batch: int = 0  # steps into the current epoch
     seconds: float = 0.0  # of training
     loss_sum: float = 0.0  # since the epoch began
     saved_step: int = 0
+    # Of weights that stay until better ones are there: those of a run that was made longer.
+    loss_to_beat: float = math.inf
     optimizer: torch.optim.Optimizer = field(init=False)
     ema: AveragedModel = field(init=False)
 
@@ -58,6 +65,11 @@ class TrainState:
     def close_epoch(self) -> None:
         """Begin the next epoch."""
         self.epoch, self.batch, self.loss_sum = self.epoch + 1, 0, 0.0
+
+    def share(self) -> float:
+        """How much of the run is done, 0...1."""
+        epochs = self.epoch + self.batch / self.steps_per_epoch
+        return step_schedule.done(self.config, epochs, self.seconds)
 
     def averaged(self) -> DDPM:
         """The model with averaged weights, which the next step changes."""
@@ -85,21 +97,35 @@ class TrainState:
             for network in (self.model.network, self.ema.module):
                 network.condition.durations.load_state_dict(fitted)
 
+    def trouble(self, data: SpectrogramSet, losses: torch.Tensor, indices: list[int]) -> str:
+        """Which step and recordings had losses that are not finite."""
+        bad = [i for i, fine in zip(indices, losses.isfinite(), strict=True) if not fine]
+        files = ", ".join(sorted({data.source(i) for i in bad or indices}))
+        saved = self.saved_step
+        last = f"the checkpoint of step {saved} is intact" if saved else "no checkpoint yet"
+        return f"loss is not finite at step {self.step + 1}; mel-spectrograms from {files}; {last}"
+
     def save(self, folder: Path) -> None:
         """Write checkpoint and averaged weights; each appears whole or not at all."""
+        if (
+            self.loss_to_beat == math.inf
+        ):  # first, so that what the checkpoint says is done lies beside it
+            self.averaged().save(folder / WEIGHTS, step=self.step, config=self.config.to_dict())
+        self.write(folder / CHECKPOINT)
+        self.saved_step = self.step
+
+    def write(self, path: Path) -> None:
+        """Write what `read_checkpoint` reads."""
         content = {
             "network": self.model.network.state_dict(),
             "ema": self.ema.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "counters": {name: getattr(self, name) for name in _COUNTERS},
         } | self._description()
-        # The checkpoint comes last: what it says is done lies beside it.
-        self.averaged().save(folder / WEIGHTS, step=self.step, config=self.config.to_dict())
         buffer = io.BytesIO()  # torch itself does not say that a disk is full
         torch.save(content, buffer)
-        with atomic_write(folder / CHECKPOINT) as temporary:
+        with atomic_write(path) as temporary:
             temporary.write_bytes(buffer.getbuffer())
-        self.saved_step = self.step
 
     def load(self, content: dict) -> None:
         """Continue from what `read_checkpoint` returned and `check` accepted."""
@@ -118,12 +144,18 @@ class TrainState:
         """
         stored = type(self.model.params).from_dict(content["params"])
         stored.check_same(self.model.params, str(path), "the data")
+        if (before := content.get("recordings", self.recordings)) != self.recordings:
+            raise ValueError(
+                f"{changes(before, self.recordings)} since {path} was written; needed: the same "
+                f"data, or another name, with init_from={str(path).rpartition('/')[0]} to go on "
+                "from its weights"
+            )
         ours, theirs = _settings(self._description()), _settings(content)
-        for name in (*FIXED, "U-Net", "data"):
-            if ours[name] != theirs[name]:
+        for name in ours | theirs:  # in their order
+            if (one := ours.get(name)) != (other := theirs.get(name)):
                 raise ValueError(
-                    f"{name} is {ours[name]} but {theirs[name]} in {path}; give that, or "
-                    "another name to start a new run"
+                    f"{name} is {one} but {other} in {path}; give that, or another name to start a "
+                    "new run"
                 )
 
     def _description(self) -> dict:
@@ -132,6 +164,7 @@ class TrainState:
             "params": self.model.params.to_dict(),
             "unet": _plain(self.model.network.config.to_dict()),
             "data": self.data,
+            "recordings": self.recordings,
         }
 
 
@@ -185,7 +218,7 @@ def read_checkpoint(path: Path, name: str = "") -> dict:
         name: for messages, where it is not the path.
 
     Raises:
-        ValueError: it is damaged, or something else.
+        ValueError: it is damaged, or something else; or its training diverged.
     """
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
@@ -197,15 +230,28 @@ def read_checkpoint(path: Path, name: str = "") -> dict:
             f"{name or path} is damaged or not a checkpoint of this project; delete it, or give "
             "another name, to start a new run"
         )
+    for part in ("network", "ema", "optimizer"):
+        check_finite(_tensors(content[part], part), name or path)
     return content
 
 
+def _tensors(values, name: str) -> dict[str, torch.Tensor]:
+    """All tensors in nested states, by the names that lead to them."""
+    if isinstance(values, torch.Tensor):
+        return {name: values}
+    pairs = values.items() if isinstance(values, dict) else ()
+    found = (_tensors(value, f"{name}.{key}") for key, value in pairs)
+    return {name: tensor for some in found for name, tensor in some.items()}
+
+
 def _settings(description: dict) -> dict:
-    """Settings by their present names; one from before a setting existed has its default."""
+    """What a resumed run must not change, by present names; one from before a setting existed has
+    its default."""
     config = {OLD_NAMES.get(name, name): value for name, value in description["config"].items()}
+    config = _plain(TrainConfig().to_dict()) | config
     unet = _plain(UNetConfig().to_dict()) | description["unet"]
-    described = config | {"U-Net": unet, "data": description["data"]}
-    return _plain(TrainConfig().to_dict()) | described
+    unet["condition of the U-Net"] = unet.pop("condition")
+    return {name: config[name] for name in FIXED} | unet | {"data": description["data"]}
 
 
 def _plain(values: dict) -> dict:

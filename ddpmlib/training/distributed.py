@@ -15,10 +15,11 @@ import torch
 
 from ddpmlib.data.dataset import SpectrogramSet, open_splits
 from ddpmlib.data.manifest import little_data
-from ddpmlib.models.devices import check_processes, forget_accelerator
+from ddpmlib.models.devices import PATIENCE, check_processes, forget_accelerator
 from ddpmlib.models.unet import UNetConfig
 from ddpmlib.storage.paths import data_folder
 from ddpmlib.training.config import TrainConfig
+from ddpmlib.training.interrupts import outliving_the_server
 from ddpmlib.training.loop import train
 from ddpmlib.training.progress import TrainingLines
 
@@ -54,7 +55,7 @@ def launch(num_processes: int, config: TrainConfig, network: UNetConfig, resume:
     # A port on which the processes agree by themselves: the default one is often taken.
     meeting = {"rdzv_backend": "c10d", "rdzv_endpoint": "127.0.0.1:0", "rdzv_id": config.name}
     try:
-        with _quiet_elastic():
+        with _quiet_elastic(), outliving_the_server():
             notebook_launcher(_train_fork, (config, network, resume), num_processes, **meeting)
     except ChildFailedError as error:
         rank, failure = error.get_first_failure()
@@ -96,10 +97,10 @@ def train_from_config(config: TrainConfig, network: UNetConfig | None, resume: b
     from accelerate import PartialState
 
     # One process of each machine downloads what comes from a bucket; the others find it there.
-    state = PartialState(cpu=config.device == "cpu")
-    with state.local_main_process_first():
+    here = PartialState(cpu=config.device == "cpu", timeout=PATIENCE)
+    with here.local_main_process_first():
         data, validation = open_data(config)
-        if state.is_main_process and (advice := little_data(data.seconds)):
+        if here.is_main_process and (advice := little_data(data.seconds)):
             print(advice)
     folder = data_folder() / "runs" / config.name
     train(config, data, validation, folder, network, resume, TrainingLines())

@@ -5,6 +5,7 @@ an uninterrupted one: to the bit on a processor in float32 with as many threads.
 the learning rate follows the clock, and no two runs are the same.
 """
 
+import contextlib
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -16,12 +17,13 @@ from torch.utils.data import DataLoader
 from ddpmlib.data.dataset import SpectrogramSet
 from ddpmlib.diffusion import process
 from ddpmlib.diffusion.ddpm import DDPM
+from ddpmlib.models import devices
 from ddpmlib.models.condition import PhoneCondition
 from ddpmlib.models.condition_rows import drop_conditions
-from ddpmlib.models.devices import autocast, broadcast, check_processes, make_accelerator
 from ddpmlib.models.encoders import known_frames, mean_mel_loss
 from ddpmlib.models.unet import UNetConfig
-from ddpmlib.training import run_directory, step_schedule
+from ddpmlib.storage.lock import locked
+from ddpmlib.training import interrupts, run_directory, step_schedule
 from ddpmlib.training.checkpoint import TrainState, first_model
 from ddpmlib.training.config import TrainConfig
 from ddpmlib.training.progress import Progress
@@ -42,7 +44,9 @@ def train(
     checkpoint.pt, metrics.csv and samples/. Ctrl-C (or SIGTERM) finishes the step and writes a
     checkpoint; the next call resumes from it. With a result_bucket, or a run_folder
     gs://bucket/name, all of that is mirrored there at the start, every checkpoint_minutes and at
-    the end, and a run begun elsewhere is resumed here.
+    the end, and a run begun elsewhere is resumed here. A finished run is made longer by more
+    epochs or minutes: it goes on from where its learning rate began to fall (before_decay.pt),
+    and ends as one run of that length does.
 
     Args:
         data, validation: the two splits; an empty validation split leaves its loss empty.
@@ -52,12 +56,17 @@ def train(
 
     Raises:
         ValueError: image_size, batch_size, device or checkpoint do not fit; names both values.
-        FileExistsError: resume is False and the folder holds a run.
+        FileExistsError: resume is False and the folder holds a run; another process trains in it.
         BucketError: the bucket refuses, or is not reached at the start or the end of the run.
         FloatingPointError: the loss is not finite; names step and recordings.
         KeyboardInterrupt: after Ctrl-C.
     """
-    return _Loop(config, data, validation, run_folder, network, callback).run(resume)
+    loop = _Loop(config, data, validation, run_folder, network, callback)
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(interrupts.outliving_the_server())
+        stack.enter_context(devices.missing_the_others(loop.accelerator))
+        loop.on_main(stack.enter_context, locked(*loop.locations))
+        return loop.run(resume)
 
 
 # What processes share must live until they end: torch (2.13, Gloo) takes it down holding the lock
@@ -73,45 +82,44 @@ class _Loop:
         self.config, self.data, self.validation = config, data, validation
         self.locations = run_directory.run_locations(run_folder, config)
         self.folder, self.callback = self.locations[0], callback
-        self.accelerator = make_accelerator(config.device, self.folder)
+        self.accelerator = devices.make_accelerator(config.device, self.folder)
+        if self.accelerator.num_processes > 1:
+            _ALIVE.append(self)
         self.is_main, self.device = self.accelerator.is_main_process, self.accelerator.device
-        check_processes(config.batch_size, self.accelerator.num_processes)
+        devices.check_processes(config.batch_size, self.accelerator.num_processes)
         model = first_model(config, data, network, self.device)
-        self.state = TrainState(model, config, data.fingerprint)
-        self.steps_per_epoch = step_schedule.epoch_steps(config, len(data))
+        steps_per_epoch = step_schedule.epoch_steps(config, len(data))
+        about = data.fingerprint, data.recordings, steps_per_epoch
+        self.state = TrainState(model, config, *about)
         self.has_phones = isinstance(data.condition_spec, PhoneCondition)
         # Every num_processes-th item of a batch, and the times and noise that go with them.
         self.mine = slice(self.accelerator.process_index, None, self.accelerator.num_processes)
 
     def open(self, resume: bool) -> None:
         """Load the last checkpoint; only the main process uses disks and buckets."""
-        content = None
-        if self.is_main:
-            content = run_directory.last_checkpoint(self.state, *self.locations, resume)
-        if content := broadcast(self.accelerator, content):
+        content = self.on_main(run_directory.last_checkpoint, self.state, *self.locations, resume)
+        if content := devices.broadcast(self.accelerator, content):
             self.state.load(content)
         else:
             self.state.fit_durations(self.data)
-        if self.is_main:
-            run_directory.open_run(self.state, *self.locations)
+        self.on_main(run_directory.open_run, self.state, *self.locations)
+        self.on_main(run_directory.keep_weights, self.state, self.validation, self.folder)
         self.saved = self.published = self.state.seconds
 
     def run(self, resume: bool) -> DDPM:
         """Train until epochs or minutes are used up."""
         state, accelerator = self.state, self.accelerator
-        if accelerator.num_processes > 1:
-            _ALIVE.append(self)
         self.open(resume)
-        self.finish_samples()
-        if self.share() == 1:
+        self.on_main(self.finish_samples)
+        if self.state.share() == 1:
             self.publish(can_wait=False)
             return state.averaged()
         self.network, self.optimizer = accelerator.prepare(state.model.network, state.optimizer)
         accelerator.init_trackers("tensorboard")
         self.started = time.monotonic() - state.seconds
         try:
-            with run_directory.deferred_interrupt() as pressed:
-                while self.share() < 1:
+            with interrupts.deferred_interrupt() as pressed:
+                while self.state.share() < 1:
                     self.epoch(pressed)
             self.publish(can_wait=False)
         finally:
@@ -122,12 +130,14 @@ class _Loop:
         """Train to the end of the epoch or of the minutes, or to the step where Ctrl-C came."""
         state = self.state
         for x_0, indices in self.batches():
-            loss = self.step(x_0, indices)
+            before, loss = state.share(), self.step(x_0, indices)
             state.advance(loss, self.elapsed())
-            ended = state.batch == self.steps_per_epoch or self.share() == 1
+            ended = state.batch == state.steps_per_epoch or state.share() == 1
             self.report(loss, *self.end_epoch() if ended else ())
+            if before < step_schedule.DECAY_FROM <= state.share():
+                self.on_main(run_directory.keep_before_decay, state, self.folder)
             # Checked once, after the callback: what the message calls saved has been saved.
-            interrupted = self.total(len(pressed)) > 0
+            interrupted = devices.total(self.accelerator, len(pressed)) > 0
             limit = 60 * self.config.checkpoint_minutes
             upload = interrupted or state.seconds - self.published > limit
             if upload or state.seconds - self.saved > limit:
@@ -149,7 +159,7 @@ class _Loop:
 
         def model(*inputs: torch.Tensor) -> torch.Tensor:
             nonlocal mean_loss
-            with autocast(self.device, config.precision):
+            with devices.autocast(self.device, config.precision):
                 if not self.has_phones:
                     return self.network(*inputs, *condition)
                 output, mean = self.network(*inputs, *condition, with_mean=True)
@@ -163,9 +173,9 @@ class _Loop:
         norm = accelerator.clip_grad_norm_(self.network.parameters(), config.clip_norm)
         loss = accelerator.reduce(losses.detach().mean(), "mean").item()
         if not math.isfinite(loss + float(norm)):
-            raise FloatingPointError(self.trouble(losses, indices))
+            raise FloatingPointError(self.state.trouble(self.data, losses, indices))
         for group in self.optimizer.param_groups:
-            group["lr"] = step_schedule.learning_rate(config, number, self.share())
+            group["lr"] = step_schedule.learning_rate(config, number, self.state.share())
         self.optimizer.step()
         self.optimizer.zero_grad()
         self.state.ema.update_parameters(self.state.model.network)
@@ -188,29 +198,34 @@ class _Loop:
 
     def end_epoch(self) -> tuple[dict | None, tuple[Path, ...]]:
         """Validate, save, sample; returns the row of metrics.csv and files of samples."""
-        state, share, samples = self.state, self.share(), ()
+        state, share = self.state, self.state.share()
         metrics = state.metrics()
-        if state.batch == self.steps_per_epoch:  # not where the minutes ended inside an epoch
+        if state.batch == state.steps_per_epoch:  # not where the minutes ended inside an epoch
             state.close_epoch()
-        if not self.is_main:
-            return None, samples
-        averaged, epoch = state.averaged(), metrics["epoch"]
-        metrics["validation_loss"] = averaged.loss_on(self.validation, self.config.batch_size)
+        self.saved = state.seconds
+        return self.on_main(self.close_epoch, metrics, share) or (None, ())
+
+    def close_epoch(self, metrics: dict, share: float) -> tuple[dict, tuple[Path, ...]]:
+        averaged, epoch = self.state.averaged(), metrics["epoch"]
+        loss = averaged.loss_on(self.validation, self.config.batch_size)
+        metrics["validation_loss"] = loss
         run_directory.append_metrics(self.folder, metrics)
-        self.accelerator.log(metrics, step=state.step)
-        self.save()
+        self.accelerator.log(metrics, step=self.state.step)
+        if share == 1 or (loss is not None and loss < self.state.loss_to_beat):
+            self.state.loss_to_beat = math.inf
+        self.state.save(self.folder)
         run_directory.keep_guiding_model(averaged, self.folder, share)
         if share == 1 or epoch % self.config.sample_every == 0:
-            samples = self.write_samples(epoch)
-        return metrics, samples
+            return metrics, self.write_samples(epoch)
+        return metrics, ()
 
     def finish_samples(self) -> None:
         """Make the samples that a run lacks because it was killed while it made them."""
         state, every = self.state, self.config.sample_every
         epoch = state.epoch + (state.batch > 0)
-        due = self.share() == 1 or (state.batch == 0 < epoch and epoch % every == 0)
+        due = self.state.share() == 1 or (state.batch == 0 < epoch and epoch % every == 0)
         files = run_directory.sample_files(self.config, self.folder, epoch)
-        if due and self.is_main and not all(file.exists() for file in files):
+        if due and not all(file.exists() for file in files):
             self.write_samples(epoch)
 
     def write_samples(self, epoch: int) -> tuple[Path, ...]:
@@ -219,42 +234,24 @@ class _Loop:
 
     def save(self) -> None:
         self.saved = self.state.seconds
-        if self.is_main:
-            self.state.save(self.folder)
+        self.on_main(self.state.save, self.folder)
 
     def publish(self, can_wait: bool) -> None:
         self.published = self.state.seconds
-        if self.is_main:
-            run_directory.publish_run(*self.locations, can_wait)
+        self.on_main(run_directory.publish_run, *self.locations, can_wait)
+
+    def on_main(self, work: Callable, *args):
+        return devices.on_main(self.accelerator, work, *args)
 
     def report(self, loss: float, metrics: dict | None = None, samples: tuple = ()) -> None:
         if self.callback and self.is_main:
             state = self.state
             epoch = metrics["epoch"] if metrics else state.epoch + 1
-            done = 1.0 if metrics else state.batch / self.steps_per_epoch
-            args = (self.config, epoch, state.step, self.share(), state.seconds / 60, loss)
+            done = 1.0 if metrics else state.batch / state.steps_per_epoch
+            args = (self.config, epoch, state.step, state.share(), state.seconds / 60, loss)
             self.callback(Progress(*args, metrics, samples, done))
 
     def elapsed(self) -> float:
         """Seconds of training by the main process' clock."""
-        return self.total(time.monotonic() - self.started if self.is_main else 0.0)
-
-    def total(self, value: float) -> float:
-        """Sum over all processes, so that all save and stop at the same step."""
-        if self.accelerator.num_processes == 1:
-            return value
-        value = torch.tensor(value, dtype=torch.float64, device=self.device)
-        return self.accelerator.reduce(value, "sum").item()
-
-    def share(self) -> float:
-        """How much of the run is done, 0...1: by epochs or by minutes, whichever ends first."""
-        state, limit = self.state, self.config.max_minutes
-        by_epochs = (state.epoch + state.batch / self.steps_per_epoch) / self.config.epochs
-        return min(1.0, max(by_epochs, state.seconds / 60 / limit if limit else 0))
-
-    def trouble(self, losses: torch.Tensor, indices: list[int]) -> str:
-        bad = [i for i, fine in zip(indices, losses.isfinite(), strict=True) if not fine]
-        files = ", ".join(sorted({self.data.source(i) for i in bad or indices}))
-        step, saved = self.state.step + 1, self.state.saved_step
-        last = f"the checkpoint of step {saved} is intact" if saved else "no checkpoint yet"
-        return f"loss is not finite at step {step}; mel-spectrograms from {files}; {last}"
+        seconds = time.monotonic() - self.started if self.is_main else 0.0
+        return devices.total(self.accelerator, seconds)

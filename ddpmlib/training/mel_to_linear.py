@@ -46,10 +46,10 @@ def train_mel_to_linear(
         OSError: nothing can be written at `path`.
         ValueError: they differ in their parameters, or hold less than SHORTEST seconds of sound.
     """
-    make_folder(Path(path).parent)
     train, held_out, params = load_recordings(datasets, seed)
     if (seconds := len(train) / params.sample_rate) < SHORTEST:
         raise ValueError(f"{seconds:.1f} s of sound to train on; needed: at least {SHORTEST:.0f} s")
+    make_folder(Path(path).parent)  # before minutes of training
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
     network = MelToLinear(params).to(pick_device(device))

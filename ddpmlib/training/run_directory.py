@@ -2,12 +2,12 @@
 
 import contextlib
 import csv
+import filecmp
 import json
-import signal
-import threading
-import time
+import math
+import shutil
 import warnings
-from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,10 +20,13 @@ from ddpmlib.spectrogram.codec import save_png
 from ddpmlib.storage.atomic import atomic_write, make_folder
 from ddpmlib.storage.google_cloud import BucketError, BucketUnreachable, canonical, is_bucket, split
 from ddpmlib.storage.paths import bucket_path, data_folder, download, fetch, publish
+from ddpmlib.training import step_schedule
 from ddpmlib.training.checkpoint import CHECKPOINT, TrainState, read_checkpoint
 from ddpmlib.training.config import TrainConfig
 from ddpmlib.vocoder.waveform import image_to_audio
 
+BEFORE_DECAY = "before_decay.pt"  # the checkpoint from before the learning rate fell
+KEPT = "kept.safetensors"  # the weights of a run from before it was made longer
 METRICS = "metrics.csv"
 COLUMNS = ("epoch", "step", "minutes", "train_loss", "validation_loss", "mels_per_second")
 RENAMED = {"pictures_per_second": "mels_per_second"}  # old column -> new
@@ -64,13 +67,61 @@ def last_checkpoint(state: TrainState, folder: Path, mirror: str, resume: bool) 
     ahead = max(found, key=lambda place: found[place]["counters"]["step"])  # a tie: the local one
     if ahead == mirror:
         download(mirror, folder)
-    return found[ahead]
+    return _made_longer(state, found[ahead], folder)
+
+
+def _made_longer(state: TrainState, content: dict, folder: Path) -> dict:
+    """Where a run goes on that was made longer after its learning rate had begun to fall: from
+    BEFORE_DECAY, as one run of that length does. Says so, and keeps its weights.
+
+    Args:
+        content: of the last checkpoint; returned if the learning rate does not rise again.
+    """
+    counters, limits = content["counters"], ("epochs", "max_minutes")
+    earlier = replace(state.config, **{name: content["config"][name] for name in limits})
+    epochs = counters["epoch"] + counters["batch"] / state.steps_per_epoch
+    fallen, now = (
+        step_schedule.decay(step_schedule.done(config, epochs, counters["seconds"]))
+        for config in (earlier, state.config)
+    )
+    if now <= fallen:
+        return content
+    with atomic_write(folder / KEPT) as temporary:
+        shutil.copyfile(folder / WEIGHTS, temporary)
+    last = counters["step"]
+    how = f"the learning rate rises {now / fallen:.1f}-fold again, and one new run may end better"
+    if (path := folder / BEFORE_DECAY).exists():
+        state.check(content := read_checkpoint(path), path)
+        first = content["counters"]["step"]
+        how = f"it goes on from step {first}, before the learning rate fell, as one run would"
+    print(
+        f"{folder.name} is made longer than its {last} steps: {how}; {WEIGHTS} stays as it is "
+        f"until better weights are there, and {KEPT} for good",
+        flush=True,
+    )
+    return content
+
+
+def keep_weights(state: TrainState, validation: SpectrogramSet, folder: Path) -> None:
+    """Let the weights of a run that was made longer stay where they are until better ones come, or
+    the end of the run."""
+    if (kept := folder / KEPT).exists() and filecmp.cmp(kept, folder / WEIGHTS, shallow=False):
+        device = str(next(state.model.network.parameters()).device)
+        model = replace(state.model, network=DDPM.load(kept, device).network)
+        loss = model.loss_on(validation, state.config.batch_size)
+        state.loss_to_beat = -math.inf if loss is None else loss
 
 
 def open_run(state: TrainState, folder: Path, mirror: str) -> None:
     """Create a run's folder and config.json; cut metrics.csv where the state goes on."""
     make_folder(folder)
-    for name in (CHECKPOINT, WEIGHTS, GUIDING_MODEL):  # half-written by a killed process
+    for name in (
+        CHECKPOINT,
+        BEFORE_DECAY,
+        WEIGHTS,
+        KEPT,
+        GUIDING_MODEL,
+    ):  # half-written by a killed process
         for left_over in folder.glob(f".{name}.*"):
             left_over.unlink()
     _write_metrics(folder, [row for row in read_metrics(folder) if row["step"] <= state.step])
@@ -100,6 +151,13 @@ def publish_run(folder: Path, mirror: str, can_wait: bool = False) -> None:
         if not (can_wait and isinstance(error, BucketUnreachable)):
             raise type(error)(f"{error}; the run is safe in {folder}") from None
         warnings.warn(f"{error}; training goes on, a later upload makes up", stacklevel=2)
+
+
+def keep_before_decay(state: TrainState, folder: Path) -> None:
+    """Save the checkpoint from which a run goes on that is made longer. What follows does not need
+    it: that the disk is full is left to the next checkpoint to say."""
+    with contextlib.suppress(OSError):
+        state.write(folder / BEFORE_DECAY)
 
 
 def keep_guiding_model(model: DDPM, folder: Path, share: float) -> None:
@@ -185,30 +243,3 @@ def _write_metrics(folder: Path, rows: list[dict]) -> None:
         writer = csv.DictWriter(stream, COLUMNS)
         writer.writeheader()
         writer.writerows(rows)
-
-
-@contextlib.contextmanager
-def deferred_interrupt() -> Iterator[list]:
-    """Let Ctrl-C and SIGTERM wait for the end of a step: the list is no longer empty once one came.
-
-    A second Ctrl-C interrupts at once if more than a second later: a launcher of processes passes
-    on what all of them have received from the keyboard. Outside the main thread, signals are left
-    alone.
-    """
-    pressed: list[float] = []  # when
-    if threading.current_thread() is not threading.main_thread():
-        yield pressed
-        return
-
-    def handle(number, frame):
-        now = time.monotonic()
-        if pressed and number == signal.SIGINT and now - pressed[0] > 1:
-            raise KeyboardInterrupt
-        pressed.append(now)
-
-    previous = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield pressed
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)

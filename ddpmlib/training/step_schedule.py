@@ -4,25 +4,37 @@ So a resumed run does what an uninterrupted one would, and neither sampling nor 
 number of processes changes it.
 """
 
-import math
-
 import numpy as np
 import torch
 
 from ddpmlib.training.config import TrainConfig
 
 ORDER, TIMES, NOISE, DROPOUT = range(4)  # one stream of random numbers each
+DECAY_FROM = 0.7  # of the run; what was learned until then fits a run of any length
+
+
+def done(config: TrainConfig, epochs: float, seconds: float) -> float:
+    """Share of the run, 0...1: by epochs or by minutes, whichever ends first."""
+    by_minutes = seconds / 60 / config.max_minutes if config.max_minutes else 0
+    return min(1.0, max(epochs / config.epochs, by_minutes))
+
+
+def decay(share: float) -> float:
+    """Of the learning rate: 1 for most of the run, then a straight line down to a twentieth at its
+    end (Hägele et al. 2024, "Scaling Laws and Compute-Optimal Training Beyond Fixed Training
+    Durations")."""
+    return 1 - 0.95 * max(0.0, share - DECAY_FROM) / (1 - DECAY_FROM)
 
 
 def learning_rate(config: TrainConfig, step: int, share: float) -> float:
-    """Linear warm-up, then half a cosine down to a twentieth at the end of the run.
+    """Linear warm-up, then `decay`.
 
     Args:
         step: counted from 0.
         share: of the run that is done, 0...1.
     """
     warm = min(1.0, (step + 1) / config.warmup_steps)
-    return config.learning_rate * warm * (0.05 + 0.95 * (1 + math.cos(math.pi * share)) / 2)
+    return config.learning_rate * warm * decay(share)
 
 
 def order(config: TrainConfig, epoch: int, count: int) -> torch.Tensor:

@@ -5,7 +5,7 @@ weights in `data/pretrained/` whose spectrogram parameters fit.
 """
 
 from dataclasses import replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +17,7 @@ from ddpmlib.spectrogram.codec import encode
 from ddpmlib.spectrogram.mel import mel_filters
 from ddpmlib.spectrogram.params import SpectrogramParams
 from ddpmlib.storage.paths import data_folder
-from ddpmlib.storage.weights import load_weights, save_weights, unfit
+from ddpmlib.storage.weights import build_like, load_weights, save_weights, unfit
 
 WEIGHTS = "inversion*.safetensors"  # in data/pretrained/
 CHANNELS, HIDDEN, BLOCKS, KERNEL = 320, 960, 4, 7
@@ -43,6 +43,8 @@ class MelToLinear(nn.Module):
         self.head = nn.Linear(CHANNELS, params.n_fft // 2 + 1)
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
+        if self.head.weight.is_meta:  # shapes are asked for, perhaps of a file's absurd n_fft
+            return
         filters = torch.from_numpy(mel_filters(params).copy())
         spread = (filters / filters.sum(dim=1, keepdim=True).clamp(min=1e-9)).T.contiguous()
         self.register_buffer("spread", spread, persistent=False)
@@ -68,8 +70,8 @@ class MelToLinear(nn.Module):
         """Read what `save` wrote; ValueError where the file holds something else, or is damaged."""
         description, state = load_weights(path, "inversion")
         try:
-            network = cls(SpectrogramParams.from_dict(description["params"]))
-            network.load_state_dict(state)
+            params = SpectrogramParams.from_dict(description["params"])
+            network = build_like(state, partial(cls, params))
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
             raise unfit(path, error) from error
         return network.eval()

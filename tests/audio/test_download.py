@@ -89,6 +89,15 @@ def test_refusal_is_final_and_a_server_fault_is_tried_again(status, tries, tiny,
     with pytest.raises(CorpusError, match=str(status)):
         fetch_corpus("tiny", tmp_path)
     assert len(served.ranges) == tries
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_does_not_arrive_leaves_no_folder(tiny, served, tmp_path):
+    tiny(tar_bytes(members()))
+    served.status = 404
+    with pytest.raises(CorpusError, match=r"\(404 .*\): nothing arrived"):
+        fetch_corpus("tiny", tmp_path / "data" / "corpora")
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("kind", ["sha256", "md5"])

@@ -259,6 +259,14 @@ def test_a_text_that_could_be_of_two_recordings_is_said_to_be_ambiguous(tmp_path
     assert problem.endswith("txt/001.txt is ambiguous: of bob/001.wav and of carl/001.wav")
 
 
+def test_texts_are_found_in_folders_behind_links(tmp_path):
+    put(tmp_path / "disk" / "anna", a="One.")
+    (tmp_path / "voices").mkdir()
+    (tmp_path / "voices" / "anna").symlink_to(tmp_path / "disk" / "anna")
+    metadata = read_metadata(TEXTS, tmp_path / "voices", ("anna/a.wav",))
+    assert column(metadata, "text") == {"anna/a.wav": "One."}
+
+
 def test_times_before_a_text_are_not_its_words(tmp_path):
     put(tmp_path, a="0 61748 She wore 2 hats.\n", b="0.000000\t1.5\tHello\n1.5\t2.25\tyou\n")
     put(tmp_path, c="0 5 rabbits", d="10 20 fingers")

@@ -209,6 +209,8 @@ def test_an_unknown_condition_is_named_with_those_there_are(npy):
     sidecar.write_text(json.dumps(json.loads(sidecar.read_text()) | {"conditions": {}}))
     with pytest.raises(ValueError, match=r"condition is 'speaker'; my\.npy has: none"):
         SpectrogramSet(npy, condition="speaker")
+    with pytest.raises(ValueError, match="build it again with metadata, and align for those of"):
+        SpectrogramSet(npy, condition="text")
 
 
 @pytest.mark.parametrize("damage", ["gone", "short", "archive", "cut"])

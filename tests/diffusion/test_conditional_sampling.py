@@ -98,9 +98,35 @@ def test_a_conditional_model_takes_no_notice_of_a_guiding_model():
         np.testing.assert_allclose(samples, unconditional, atol=1e-5)
 
 
-@pytest.mark.parametrize("seconds", [None, 3 * PARAMS.seconds])
-def test_each_mel_has_its_own_condition(seconds):
-    spec, one, other = SPECS["tokens"]
+LONG = 3 * PARAMS.seconds
+
+
+@pytest.mark.parametrize(("name", "what"), [("tokens", "text"), ("sequence", "sequence of vec")])
+def test_a_text_is_not_said_in_each_window_of_a_long_mel(name, what):
+    spec, one, other = SPECS[name]
+    conditional = model(spec)
+    options = {"num_steps": 2, "seconds": LONG}
+    words = f"seconds is {LONG:g} with a {what}.*; needed: at most {PARAMS.seconds:.2f}, as in"
+    for condition in (one, [one, other], [None, one]):
+        with pytest.raises(ValueError, match=words) as caught:
+            conditional.sample(2, condition=condition, **options)
+        assert "\n" not in str(caught.value)
+    for silent in ({}, {"condition": [None, None]}, {"condition": one, "guidance_scale": 0}):
+        assert conditional.sample(2, **options, **silent).shape[-1] == 3 * PARAMS.n_frames
+    for seconds in (PARAMS.seconds / 2, PARAMS.seconds):
+        conditional.sample(2, num_steps=2, seconds=seconds, condition=one)
+
+
+@pytest.mark.parametrize("name", ["labels", "vector"])
+def test_a_speaker_is_that_of_all_windows(name):
+    spec, one, _ = SPECS[name]
+    options = {"num_steps": 2, "seconds": LONG, "condition": one}
+    assert model(spec).sample(1, **options).shape[-1] == 3 * PARAMS.n_frames
+
+
+@pytest.mark.parametrize(("name", "seconds"), [("tokens", None), ("labels", LONG)])
+def test_each_mel_has_its_own_condition(name, seconds):
+    spec, one, other = SPECS[name]
     conditional = model(spec)
     options = {"num_steps": 3, "seconds": seconds, "guidance_scale": 2}
     mixed = conditional.sample(3, condition=[one, other, None], batch_size=2, **options)

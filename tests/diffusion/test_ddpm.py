@@ -2,6 +2,8 @@
 
 import json
 import pickle
+import re
+import resource
 from dataclasses import replace
 
 import numpy as np
@@ -12,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from tiny import NETWORK, PARAMS
 
 from ddpmlib.diffusion import ddpm
-from ddpmlib.diffusion.ddpm import DDPM, WEIGHTS
+from ddpmlib.diffusion.ddpm import DDPM, GUIDING_MODEL, WEIGHTS
 from ddpmlib.models import devices
 from ddpmlib.models.unet import UNet, UNetConfig
 
@@ -72,10 +74,55 @@ def test_what_rebuilds_the_model_travels_inside_the_weights(saved):
     assert facts["step"] == 7
 
 
-def test_names_of_a_wrapped_model_are_accepted(model, saved):
-    state = {f"module.{name}": value for name, value in load_file(saved).items()}
+@pytest.mark.parametrize(
+    "prefix", ["module.", "_orig_mod.", "module.module.", "_orig_mod.module._orig_mod."]
+)
+def test_names_of_a_wrapped_model_are_accepted(prefix, model, saved):
+    state = {f"{prefix}{name}": value for name, value in load_file(saved).items()}
     save_file(state, saved, {"ddpm": json.dumps(metadata(saved))})
     assert np.array_equal(DDPM.load(saved).sample(1, num_steps=3), model.sample(1, num_steps=3))
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("half", [False, True])
+def test_weights_that_are_not_finite_are_refused_with_the_tensor_and_the_count(
+    bad, half, model, saved
+):
+    model.network.middle[0].conv1.weight.data.view(-1)[[3, 5, 7]] = bad
+    model.save(saved, half=half)
+    size = model.network.middle[0].conv1.weight.numel()
+    words = f"3 of {size} values of middle.0.conv1.weight in {saved} are NaN or infinite; needed:"
+    with pytest.raises(ValueError, match=re.escape(words)):
+        DDPM.load(saved)
+
+
+def test_weights_of_a_guiding_model_that_are_not_finite_are_refused(model, saved):
+    model.network.head.bias.data[:] = np.nan
+    model.save(saved.parent / GUIDING_MODEL)
+    with pytest.raises(ValueError, match=f"4 of 4 values of head.bias in .*{GUIDING_MODEL}"):
+        DDPM.load(saved.parent)
+
+
+def test_a_claim_to_be_huge_is_compared_before_it_takes_memory(saved):
+    facts = metadata(saved) | {"network": {**NETWORK.to_dict(), "width": 1024}}
+    save_file(load_file(saved), saved, {"ddpm": json.dumps(facts)})
+    with pytest.raises(ValueError, match=r"time.layers.0.weight is .*; needed: \(4096, 1024\)"):
+        DDPM.load(saved)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(ValueError, match=r"needed: \(4096, 1024\)"):
+        DDPM.load(saved)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50_000  # kB
+
+
+def test_tensors_that_are_missing_or_unknown_are_named(saved):
+    state, facts = load_file(saved), {"ddpm": json.dumps(metadata(saved))}
+    bias = state.pop("head.bias")
+    save_file(state, saved, facts)
+    with pytest.raises(ValueError, match=r"head.bias is missing; needed: \(4,\)"):
+        DDPM.load(saved)
+    save_file(state | {"head.bias": bias, "tail.bias": bias.clone()}, saved, facts)
+    with pytest.raises(ValueError, match=r"tail.bias is of shape \(4,\); needed: no such tensor"):
+        DDPM.load(saved)
 
 
 class Trap:
@@ -117,7 +164,7 @@ def test_a_file_that_is_not_weights_is_refused_and_not_unpickled(kind, saved, tm
         ("[]", "does not fit this version of the project"),
         ("{}", "does not fit this version of the project: 'network'"),
         ({"network": {"depth": 3}}, "does not fit this version .*depth"),
-        ({"network": {"width": 16, "multipliers": [1, 2]}}, "does not fit .*size mismatch"),
+        ({"network": {"width": 16, "multipliers": [1, 2]}}, "does not fit .*of shape .*; needed"),
         ({"params": {"n_mels": 8, "colour": 1}}, "unknown spectrogram parameter 'colour'"),
         ({"schedule": "sigmoid"}, "schedule is 'sigmoid'"),
         ({"target": "noise"}, "prediction_type is 'noise'"),

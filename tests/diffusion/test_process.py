@@ -63,7 +63,8 @@ def test_schedules_agree_with_an_independent_one(noise_steps):
     ("name", "noise_steps", "words"),
     [
         ("sigmoid", 100, "schedule is 'sigmoid'; needed: linear or cosine"),
-        ("cosine", 9, "noise_steps is 9; needed: at least 10"),
+        ("cosine", 9, "noise_steps is 9; needed: 10 to 100000"),
+        ("linear", 10**12, "noise_steps is 1000000000000; needed: 10 to 100000"),
     ],
 )
 def test_a_wrong_schedule_is_named(name, noise_steps, words):

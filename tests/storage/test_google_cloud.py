@@ -223,7 +223,26 @@ def test_a_lasting_fault_of_a_download_leaves_nothing_new(
     assert type(caught.value) is kind
     assert one_sentence(caught.value, X, words)
     assert cached(workbook) == leftovers(workbook) == []
+    assert not (workbook / "data" / "cache").exists()
     assert (workbook / "there" / "x").read_text() == "old"
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_folder_that_does_not_arrive_is_not_made_and_what_was_there_stays(bucket, workbook):
+    bucket.fill("a", ["b/c.txt", "d.txt"])
+    (workbook / "there").mkdir()
+    bucket.fail(404, ALWAYS, path=CONTENT)
+    with pytest.raises(BucketError):
+        download("gs://corpora/a", workbook / "there" / "deep")
+    assert list((workbook / "there").iterdir()) == []
+    bucket.faults.clear()
+    bucket.fail(404, ALWAYS, path="c.txt.*alt=media")
+    with pytest.raises(BucketError):
+        download("gs://corpora/a", workbook / "there" / "deep")
+    names = {
+        path.relative_to(workbook / "there").as_posix() for path in workbook.rglob("there/**/*")
+    }
+    assert names == {"deep", "deep/d.txt"}
 
 
 def test_content_that_is_not_what_was_found_is_refused(bucket, workbook):

@@ -77,9 +77,9 @@ class Bucket:
         self.faults.append(Fault(what, times, after, method, path))
         return self.faults[-1]
 
-    def write(self, name: str, content: bytes = b"") -> None:
+    def write(self, name: str, content: bytes = b"", **metadata) -> None:
         about = objects._make_object_resource(
-            self.url, self.name, name, "x/y", str(len(content)), None
+            self.url, self.name, name, "x/y", str(len(content)), metadata
         )
         self.storage.create_file(self.name, name, content, objects._checksums(content, about))
 

@@ -26,7 +26,7 @@ def test_all_of_a_run_is_in_the_bucket(bucket, two_disks):
     assert there == on_disk(two_disks / "here/run")
     samples = {f"samples/epoch_{e:04}_0{end}" for e in (1, 2, 3) for end in (".png", ".wav")}
     files = {f"{name}.safetensors" for name in ("model", "guide")}
-    files |= {"config.json", "metrics.csv", "checkpoint.pt"}
+    files |= {"config.json", "metrics.csv", "checkpoint.pt", "before_decay.pt"}
     assert set(there) == samples | files
     assert bucket.sent[-1] == "my run/checkpoint.pt"
     assert DDPM.load(RUN).noise_steps == DDPM.load(f"{RUN}/model.safetensors").noise_steps == 20

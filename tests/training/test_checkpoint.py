@@ -120,7 +120,8 @@ def test_checkpoints_from_before_there_were_these_settings_go_on(tmp_path):
         ({"batch_size": 3}, "batch_size is 3 but 4 in"),
         ({"seed": 5}, "seed is 5 but 0 in"),
         ({"ema_decay": 0.5}, "ema_decay is 0.5 but 0.999 in"),
-        ({"network": UNetConfig(16, (1, 2), heads=2)}, "U-Net is .*16.* but .*8.* in"),
+        ({"network": UNetConfig(16, (1, 2), heads=2)}, "^width is 16 but 8 in"),
+        ({"network": UNetConfig(8, (1, 2), heads=2, dropout=0.1)}, "^dropout is 0.1 but 0.0 in"),
     ],
 )
 def test_other_settings_than_those_of_the_checkpoint_are_named(changes, words, finished):
@@ -143,14 +144,22 @@ def test_other_settings_than_those_of_the_checkpoint_are_named(changes, words, f
             {"image_size": (8, 32)},
             "n_frames is 16 in .*checkpoint.pt but 32 in the data",
         ),
-        ({"mels": 9}, {}, r"data is 12 pictures \(\w{8}\) but 21 pictures \(\w{8}\) in"),
+        (
+            {"mels": 9, "validation": 0},
+            {},
+            r"^12 recordings were taken away \(speaker/009.wav, .*/010.wav, .*/011.wav, \.\.\.\)",
+        ),
+        ({"validation": 4}, {}, r"^one recording was added \(speaker/021.wav\) since .*checkpoint"),
+        ({"mels": 17, "validation": 4}, {}, r"^one recording was moved .* \(speaker/017.wav\)"),
     ],
 )
 def test_other_data_than_that_of_the_checkpoint_are_named(data, changes, words, tmp_path):
     fit(tmp_path, epochs=1, num_samples=0)
     write_data(tmp_path, **data)
-    with pytest.raises(ValueError, match=words):
+    with pytest.raises(ValueError, match=words) as caught:
         fit(tmp_path, **changes)
+    if "recording" in words:
+        assert f", with init_from={tmp_path}/run to go on from its weights" in str(caught.value)
 
 
 def test_another_split_of_the_same_number_of_mels_is_other_data(tmp_path):
@@ -161,7 +170,28 @@ def test_another_split_of_the_same_number_of_mels_is_other_data(tmp_path):
     first, last = description["files"][0], description["files"][-1]
     first["split"], last["split"] = last["split"], first["split"]
     sidecar.write_text(json.dumps(description))
-    with pytest.raises(ValueError, match=r"data is 21 pictures .* but 21 pictures"):
+    with pytest.raises(
+        ValueError, match=r"^2 recordings were moved to the other split \(speaker/0"
+    ):
+        fit(tmp_path)
+    content = checkpoint(tmp_path / "run")
+    del content["recordings"]  # as earlier versions wrote it
+    torch.save(content, tmp_path / "run" / checkpoints.CHECKPOINT)
+    with pytest.raises(
+        ValueError, match=r"^data is 21 pictures \(\w{8}\) but 21 pictures \(\w{8}\)"
+    ):
+        fit(tmp_path)
+
+
+def test_a_recording_that_was_cut_otherwise_is_named(tmp_path):
+    path = write_data(tmp_path)
+    fit(tmp_path, epochs=1, num_samples=0)
+    sidecar = path.with_suffix(".json")
+    description = json.loads(sidecar.read_text())
+    first, second = description["files"][:2]
+    first["pictures"], second["pictures"], second["first"] = 2, 0, 2
+    sidecar.write_text(json.dumps(description))
+    with pytest.raises(ValueError, match=r"^2 recordings were cut otherwise \(speaker/000.wav, "):
         fit(tmp_path)
 
 
@@ -198,3 +228,16 @@ def test_what_is_not_a_checkpoint_is_refused_and_not_unpickled(kind, tmp_path):
     assert "\n" not in str(caught.value)
     assert not sprung.exists()
     assert before == files(tmp_path)
+
+
+@pytest.mark.parametrize("part", ["network", "ema", "optimizer"])
+def test_a_checkpoint_with_values_that_are_not_finite_is_refused(part, tmp_path):
+    fit(tmp_path, epochs=1, num_samples=0)
+    path, content = tmp_path / "run" / checkpoints.CHECKPOINT, checkpoint(tmp_path / "run")
+    nested, name = content[part], {"network": "head.bias", "ema": "module.head.bias"}.get(part)
+    if not name:
+        nested, name = nested["state"][0], "exp_avg"
+    nested[name].view(-1)[:3] = float("nan")
+    torch.save(content, path)
+    with pytest.raises(ValueError, match=rf"3 of \d+ values of {part}\..*{name} in .*{path.name}"):
+        fit(tmp_path, epochs=2)

@@ -5,11 +5,14 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
 import pytest
+import torch.distributed
 from tiny import (
     EPOCHS,
     NETWORK,
@@ -23,6 +26,8 @@ from tiny import (
 )
 
 from ddpmlib.__main__ import main
+from ddpmlib.diffusion.ddpm import DDPM
+from ddpmlib.models import devices
 from ddpmlib.models.condition import TextCondition
 from ddpmlib.models.devices import forget_accelerator
 from ddpmlib.training import distributed, progress
@@ -88,7 +93,7 @@ def test_two_processes_from_a_notebook_train_like_one(condition, workbook):
     folder = workbook / "data" / "spectrograms"
     write_conditions(folder / "tiny.npy", text=(TextCondition(2, "ab"), ["ab", "ba", None] * 7))
     fit(folder, "before")
-    changes = {"condition": condition, "condition_dropout": 0.5, "learning_rate": 5e-3}
+    changes = {"condition": condition, "condition_dropout": 0.5, "learning_rate": 2e-3}
     distributed.launch(2, tiny_config(name="two", **changes), NETWORK, resume=True)
     fit(folder, "alone", **changes)
     two, alone = workbook / "data" / "runs" / "two", folder / "alone"
@@ -247,3 +252,54 @@ def test_the_command_refuses_in_one_sentence(workbook, arguments, code, sentence
     else:  # Python prints it and exits with 1
         assert sentence in caught.value.code
         assert "\n" not in caught.value.code
+
+
+@pytest.mark.parametrize(
+    ("trouble", "sentence"),
+    [
+        ("raises", "process 0 of 2: the bucket is gone"),
+        ("dies", "process 1 of 2: another one has ended; its own message says why"),
+        ("is late", "process 1 of 2: another one did not answer for 0.025 min; its own"),
+    ],
+)
+def test_what_keeps_the_main_process_is_one_sentence_of_the_others(trouble, sentence, tmp_path):
+    """They wait while it validates; torch names lines of its own source."""
+    write_data(tmp_path)
+
+    def loss_on(*_):
+        if trouble == "raises":
+            raise OSError("the bucket is gone")
+        if trouble == "dies":
+            os.kill(os.getpid(), signal.SIGKILL)
+        time.sleep(4)
+
+    def train(rank: int) -> None:
+        if trouble == "is late":
+            devices.PATIENCE = timedelta(seconds=1.5)
+        DDPM.loss_on = loss_on
+        fit(tmp_path)
+
+    last = [child.communicate(timeout=120)[1].strip() for child in together(train)][1]
+    assert last.splitlines()[-1].startswith(f"ConnectionError: {sentence}")
+    assert "gloo" not in last.splitlines()[-1]
+
+
+def test_processes_wait_longer_than_torch_lets_them(workbook):
+    """Where their group is opened, whichever way that is."""
+    write_data(workbook)
+    opened = torch.distributed.init_process_group
+
+    def wait(rank: int, work) -> None:
+        def opens(*args, timeout=None, **options):
+            print(timeout == devices.PATIENCE, flush=True)
+            return opened(*args, timeout=timeout, **options)
+
+        torch.distributed.init_process_group = opens
+        work()
+
+    command = ["train", *COMMAND, "--epochs", "1"]
+    ways = (lambda: fit(workbook, epochs=1, num_samples=0), lambda: main(command))
+    for work in ways:
+        children = together(partial(wait, work=work))
+        outputs = [child.communicate(timeout=120) for child in children]
+        assert [out.splitlines()[0] for out, _ in outputs] == ["True", "True"], outputs

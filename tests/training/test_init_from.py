@@ -95,6 +95,15 @@ def test_weights_that_are_not_there_are_named(tmp_path):
         fit(tmp_path, network=None, init_from="nobody")
 
 
+def test_weights_that_are_not_finite_are_named_before_anything_is_written(teacher, tmp_path):
+    model = DDPM.load(teacher / "run")
+    model.network.head.bias.data[:2] = float("nan")
+    model.save(bad := tmp_path / "bad.safetensors")
+    with pytest.raises(ValueError, match=f"2 of 4 values of head.bias in {bad} are NaN or inf"):
+        fit(tmp_path, network=None, init_from=str(bad))
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_run_is_not_resumed_from_other_first_weights(teacher, tmp_path):
     fit(tmp_path, epochs=1)
     with pytest.raises(ValueError, match=r"init_from is .*run but  in .*checkpoint.pt"):

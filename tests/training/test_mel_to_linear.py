@@ -69,4 +69,5 @@ def test_too_little_to_train_on_is_named(workbook):
         path.unlink()
     build_dataset("corpora/voice", "short", Preparation(SMALL), workers=1)
     with pytest.raises(ValueError, match=r"2\.\d s of sound to train on; needed: at least 10 s"):
-        train_mel_to_linear(["short.npy"], 1, "x.safetensors")
+        train_mel_to_linear(["short.npy"], 1, "new/x.safetensors")
+    assert not (workbook / "new").exists()

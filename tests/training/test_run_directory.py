@@ -2,13 +2,24 @@
 
 import csv
 import json
+import os
 import resource
+import shutil
 import signal
-import threading
 
 import pytest
 import torch
-from tiny import EPOCHS, NETWORK, PARAMS, STEPS, Child, checkpoint, fit, tiny_config
+from tiny import (
+    EPOCHS,
+    NETWORK,
+    PARAMS,
+    STEPS,
+    Child,
+    assert_same_run,
+    checkpoint,
+    fit,
+    tiny_config,
+)
 
 from ddpmlib.diffusion.ddpm import DDPM, WEIGHTS
 from ddpmlib.training import checkpoint as checkpoints
@@ -116,15 +127,16 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path):
 def test_a_full_disk_leaves_the_earlier_checkpoint_and_nothing_half_written(file, tmp_path):
     fit(tmp_path, epochs=1)
     size = (tmp_path / "run" / file).stat().st_size
-    before = (tmp_path / "run" / checkpoints.CHECKPOINT).read_bytes()
 
     def fill(progress):
         if progress.step == 6:
+            shutil.copy(tmp_path / "run" / checkpoints.CHECKPOINT, tmp_path / "before")
             resource.setrlimit(resource.RLIMIT_FSIZE, (size - 4096, size - 4096))
 
     child = Child(lambda: fit(tmp_path, epochs=2, callback=fill, checkpoint_minutes=1e9))
     _, trouble = child.communicate(timeout=60)
     assert f"OSError: [Errno 27] cannot write {tmp_path}/run/{file}: File too large" in trouble
+    before = (tmp_path / "before").read_bytes()
     assert before == (tmp_path / "run" / checkpoints.CHECKPOINT).read_bytes()
     assert not list((tmp_path / "run").glob(".*"))
     DDPM.load(tmp_path / "run")
@@ -141,33 +153,98 @@ def test_what_a_killed_process_was_writing_is_cleared(tmp_path):
     assert not any(path.exists() for path in left_over)
 
 
-def test_a_second_ctrl_c_interrupts_at_once(monkeypatch):
-    """Within a second it is the same one, passed on by a launcher of processes; so is SIGTERM."""
-    now = 0.0
-    monkeypatch.setattr(run_directory.time, "monotonic", lambda: now)
-    handler = signal.getsignal(signal.SIGINT)
-    with run_directory.deferred_interrupt() as pressed:
-        assert not pressed
-        signal.raise_signal(signal.SIGINT)
-        assert pressed
-        signal.raise_signal(signal.SIGINT)
-        now = 1.5
-        signal.raise_signal(signal.SIGTERM)
-        with pytest.raises(KeyboardInterrupt):
+def test_a_second_training_of_the_name_is_refused_and_disturbs_nothing(finished, tmp_path):
+    """It would delete what the first is writing, and write an older checkpoint over a newer."""
+    trouble = []
+
+    def second(progress):
+        if progress.step == 6:
+            half = tmp_path / "run" / f".{checkpoints.CHECKPOINT}.a1b2"
+            half.write_bytes(b"half")
+            child = Child(lambda: fit(tmp_path))
+            trouble.append(child.communicate(timeout=60)[1])
+            assert half.read_bytes() == b"half"
+            half.unlink()
+
+    fit(tmp_path, callback=second)
+    sentence = trouble[0].strip().splitlines()[-1]
+    assert sentence.startswith(
+        f"FileExistsError: {tmp_path}/run is in use by process {os.getpid()}"
+    )
+    assert_same_run(tmp_path / "run", finished / "run")
+
+
+def lines_of(capsys, *parts: str) -> bool:
+    """Whether one printed line holds all parts."""
+    return any(all(part in line for part in parts) for line in capsys.readouterr().out.splitlines())
+
+
+def longer(folder, **changes) -> None:
+    """Make a run of EPOCHS twice as long, without what a guided model needs."""
+    fit(folder, **{"epochs": 2 * EPOCHS, "num_samples": 1} | changes)
+
+
+def test_a_run_made_longer_equals_one_run_of_that_length(tmp_path, capsys):
+    """It goes on from before the learning rate fell, here behind 9 of 12 steps."""
+    fit(tmp_path, num_samples=1)
+    finished = (tmp_path / "run" / WEIGHTS).read_bytes()
+    seen = []
+    longer(tmp_path, callback=lambda progress: seen.append(progress.step))
+    assert seen == list(range(10, 2 * EPOCHS * STEPS + 1))
+    assert lines_of(capsys, "run is made longer than its 12 steps", "from step 9", WEIGHTS)
+    longer(tmp_path, run="one")
+    assert_same_run(tmp_path / "run", tmp_path / "one")
+    assert (tmp_path / "run" / run_directory.KEPT).read_bytes() == finished
+
+
+def test_an_interrupted_decay_is_no_end_of_the_long_one(tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        fit(tmp_path, num_samples=1, callback=at_step(11, signal.SIGINT))
+    longer(tmp_path)
+    longer(tmp_path, run="one")
+    assert_same_run(tmp_path / "run", tmp_path / "one")
+
+
+def test_finished_weights_stay_until_better_ones_are_there(tmp_path):
+    """A learning rate of nothing makes none, one that spoils everything neither, until the end."""
+    fit(tmp_path, num_samples=0, learning_rate=1e-2)
+    run, seen = tmp_path / "run", []
+    finished = (run / WEIGHTS).read_bytes()
+
+    def look(progress):
+        seen.append((run / WEIGHTS).read_bytes() == finished)
+        if progress.step == 18:
             signal.raise_signal(signal.SIGINT)
-    assert signal.getsignal(signal.SIGINT) is handler
-    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+    with pytest.raises(KeyboardInterrupt):
+        longer(tmp_path, callback=look, learning_rate=1.0, checkpoint_minutes=1e-9)
+    assert checkpoint(run)["counters"]["step"] == 18
+    longer(tmp_path, callback=look, learning_rate=1.0, checkpoint_minutes=1e-9)
+    assert seen == [True] * 14 + [False]
+    assert (run / run_directory.KEPT).read_bytes() == finished
 
 
-def test_sigterm_waits_for_the_end_of_a_step_and_saves(tmp_path):
-    with pytest.raises(KeyboardInterrupt, match="after step 6; checkpoint is saved"):
-        fit(tmp_path, callback=lambda p: p.step == 6 and signal.raise_signal(signal.SIGTERM))
-    assert torch.load(tmp_path / "run" / checkpoints.CHECKPOINT)["counters"]["step"] == 6
+def test_better_weights_take_their_place_at_the_end_of_an_epoch(tmp_path):
+    fit(tmp_path, num_samples=0, learning_rate=1e-9)
+    run, seen = tmp_path / "run", []
+    finished = (run / WEIGHTS).read_bytes()
+
+    def look(progress):
+        seen.append((run / WEIGHTS).read_bytes() == finished)
+
+    longer(tmp_path, callback=look, learning_rate=1e-2, num_samples=0)
+    assert seen == [True, True] + [False] * 13
 
 
-def test_outside_the_main_thread_signals_are_left_alone(tmp_path):
-    outcome = []
-    thread = threading.Thread(target=lambda: outcome.append(fit(tmp_path, epochs=1, num_samples=0)))
-    thread.start()
-    thread.join(60)
-    assert isinstance(outcome[0], DDPM)
+def test_a_longer_run_without_what_was_before_the_decay_says_that_the_rate_rises(tmp_path, capsys):
+    """Such as one of an earlier version."""
+    fit(tmp_path, num_samples=0)
+    (tmp_path / "run" / run_directory.BEFORE_DECAY).unlink()
+    seen = []
+    longer(tmp_path, callback=lambda progress: seen.append(progress.step))
+    assert seen[0] == 13
+    assert lines_of(capsys, "learning rate rises 20.0-fold again", run_directory.KEPT)
+
+
+def at_step(step: int, number: int):
+    return lambda progress: progress.step == step and signal.raise_signal(number)

@@ -12,8 +12,8 @@ def test_the_learning_rate_warms_up_and_decays():
     config = tiny_config(warmup_steps=10, learning_rate=1e-3)
     warm = [learning_rate(config, step, 0) for step in (0, 4, 9, 10)]
     assert warm == pytest.approx([1e-4, 5e-4, 1e-3, 1e-3])
-    decay = [learning_rate(config, 500, share) for share in (0, 0.5, 1)]
-    assert decay == pytest.approx([1e-3, 0.525e-3, 0.05e-3])
+    decay = [learning_rate(config, 500, share) for share in (0, 0.5, 0.7, 0.85, 1)]
+    assert decay == pytest.approx([1e-3, 1e-3, 1e-3, 0.525e-3, 0.05e-3])
 
 
 def test_an_epoch_shows_each_mel_at_most_once_and_each_epoch_has_its_own_order():

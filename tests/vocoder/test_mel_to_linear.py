@@ -13,6 +13,7 @@ from ddpmlib.audio.cleaning import clean
 from ddpmlib.audio.recording import find_audio, load_audio
 from ddpmlib.spectrogram.mel import audio_to_mel, mel_filters
 from ddpmlib.spectrogram.params import DEFAULT
+from ddpmlib.storage.weights import save_weights
 from ddpmlib.vocoder.griffin_lim import mel_to_magnitude
 from ddpmlib.vocoder.mel_to_linear import MelToLinear, pretrained_mel_to_linear
 
@@ -88,6 +89,18 @@ def test_damaged_weights_are_named(pretrained):
         pretrained_mel_to_linear(SMALL)
     with pytest.raises(FileNotFoundError, match=r"none\.safetensors does not exist"):
         MelToLinear.load("none.safetensors")
+
+
+def test_weights_that_are_not_finite_or_of_another_size_are_refused(tmp_path):
+    path, network = tmp_path / "x.safetensors", MelToLinear(SMALL)
+    huge = {"params": replace(SMALL, n_fft=2**40).to_dict()}  # its filters would fill any memory
+    save_weights(path, network, "inversion", huge)
+    with pytest.raises(ValueError, match=r"head.weight is .*; needed: \(549755813889, 320"):
+        MelToLinear.load(path)
+    network.head.bias.data[2] = np.nan
+    network.save(path)
+    with pytest.raises(ValueError, match=f"1 of {len(network.head.bias)} values of head.bias in"):
+        MelToLinear.load(path)
 
 
 def test_the_shipped_step_helps_a_speaker_it_was_not_trained_on():
