@@ -46,7 +46,8 @@ def find_audio(folder: str | Path) -> list[Path]:
     if not folder.is_dir():
         raise NotADirectoryError(f"{folder} is a file; needed: a folder of recordings")
     files = sorted(path for path in _files(folder) if path.is_file() or _dangles(path))
-    audio = [path for path in files if path.suffix.lower() in ENDINGS]
+    folders = (path for path in files if not path.suffix and _dangles(path))  # it would be one
+    audio = sorted({*folders, *(path for path in files if path.suffix.lower() in ENDINGS)})
     if not audio:
         endings = " ".join(sorted({path.suffix for path in files if path.suffix})) or "no files"
         raise FileNotFoundError(

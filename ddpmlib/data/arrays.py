@@ -54,9 +54,11 @@ def write_mels(
             yield image[None, None]
 
     if overlap is None:
-        pieces = [image.astype(np.float16) for how in changes for image in images(how)]
-        array = np.concatenate(pieces, axis=-1)
-        facts = {"frames": array.shape[-1]}
+        facts = {"frames": sum(frames)}
+        array, place = np.empty((1, 1, params.n_mels, facts["frames"]), np.float16), 0
+        for image in (image for how in changes for image in images(how)):
+            array[..., place : place + image.shape[-1]] = image
+            place += image.shape[-1]
         write_array(path, array.shape, [array])
     else:
         facts = {"mels": sum(len(window_starts(n, params.n_frames, overlap)) for n in frames)}

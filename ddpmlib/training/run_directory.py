@@ -86,8 +86,9 @@ def _made_longer(state: TrainState, content: dict, folder: Path) -> dict:
     )
     if now <= fallen:
         return content
-    with atomic_write(folder / KEPT) as temporary:
-        shutil.copyfile(folder / WEIGHTS, temporary)
+    if (weights := folder / WEIGHTS).exists():  # people tidy up
+        with atomic_write(folder / KEPT) as temporary:
+            shutil.copyfile(weights, temporary)
     last = counters["step"]
     how = f"the learning rate rises {now / fallen:.1f}-fold again, and one new run may end better"
     if (path := folder / BEFORE_DECAY).exists():
@@ -105,7 +106,8 @@ def _made_longer(state: TrainState, content: dict, folder: Path) -> dict:
 def keep_weights(state: TrainState, validation: SpectrogramSet, folder: Path) -> None:
     """Let the weights of a run that was made longer stay where they are until better ones come, or
     the end of the run."""
-    if (kept := folder / KEPT).exists() and filecmp.cmp(kept, folder / WEIGHTS, shallow=False):
+    kept, weights = folder / KEPT, folder / WEIGHTS
+    if kept.exists() and weights.exists() and filecmp.cmp(kept, weights, shallow=False):
         device = str(next(state.model.network.parameters()).device)
         model = replace(state.model, network=DDPM.load(kept, device).network)
         loss = model.loss_on(validation, state.config.batch_size)

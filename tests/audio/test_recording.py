@@ -79,9 +79,9 @@ def test_linked_folders_are_followed_once(tmp_path):
 
 
 def test_links_that_lead_nowhere_are_named(tmp_path):
-    for name in ("a.flac", "notes.txt", ".b.wav"):
+    for name in ("a.flac", "clips", "notes.txt", ".b.wav"):
         (tmp_path / name).symlink_to(".git/annex/objects/MD5E-s9")
-    assert find_audio(tmp_path) == [tmp_path / "a.flac"]
+    assert find_audio(tmp_path) == [tmp_path / "a.flac", tmp_path / "clips"]
     with pytest.raises(
         AudioError, match=r"a link to \.git/annex/objects/MD5E-s9, which is not there"
     ):

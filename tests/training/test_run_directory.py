@@ -236,6 +236,14 @@ def test_better_weights_take_their_place_at_the_end_of_an_epoch(tmp_path):
     assert seen == [True, True] + [False] * 13
 
 
+def test_a_run_whose_weights_were_taken_away_is_made_longer_all_the_same(tmp_path):
+    fit(tmp_path, epochs=1, num_samples=0)
+    (tmp_path / "run" / WEIGHTS).unlink()
+    longer(tmp_path, epochs=2, num_samples=0)
+    assert not (tmp_path / "run" / run_directory.KEPT).exists()
+    DDPM.load(tmp_path / "run")
+
+
 def test_a_longer_run_without_what_was_before_the_decay_says_that_the_rate_rises(tmp_path, capsys):
     """Such as one of an earlier version."""
     fit(tmp_path, num_samples=0)
