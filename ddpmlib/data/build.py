@@ -91,6 +91,9 @@ def build_dataset(
         example = ", such as {!r:.80} of {!r}".format(*values[0]) if values else ""
         found = f"of {len(values)} of {len(entries)} recordings{example}"
         print(f"{column}: {found}; {len(dict(values))} different")
+    if groups:
+        found = f"{len(set(groups.values()))} groups of {len(groups)} of {len(files)} recordings"
+        print(f"group {preparation.group}: {found}")
     print(*known.notes, sep="\n", end="\n" * bool(known.notes))
     for problem in known.problems[:PRINTED]:
         print(f"{metadata}, {problem}")

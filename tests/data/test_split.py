@@ -186,6 +186,19 @@ def test_a_speaker_lies_on_one_side(group, two_microphones, tmp_path, monkeypatc
     }
 
 
+@pytest.mark.parametrize(
+    ("group", "said"),
+    [
+        (".*", "20 groups of 20 of 20"),
+        ("p0/.*mic1", "5 groups of 5 of 20"),
+        ("p", "1 groups of 20"),
+    ],
+)
+def test_what_a_pattern_groups_is_said(group, said, two_microphones, tmp_path, monkeypatch, capsys):
+    build(two_microphones, tmp_path, monkeypatch, group=group)
+    assert f"group {group}: {said}" in capsys.readouterr().out
+
+
 def test_copies_under_other_names_change_sides_together(spoken, tmp_path, monkeypatch):
     for i, sound in enumerate(spoken[:6]):
         write(tmp_path / "in" / f"take_{i}.wav", sound[: 2 * RATE])
