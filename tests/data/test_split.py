@@ -218,7 +218,7 @@ def test_a_published_list_is_followed_and_its_twins_are_counted(
     two_microphones, tmp_path, monkeypatch, capsys
 ):
     wanted = ["p0/p0_000_mic1.wav", "p1/p1_001_mic1.wav", "p1/p1_001_mic2.wav"]
-    lines = [wanted[0], "", "p1/p1_001_mic1", "p1_001_mic2.flac"]
+    lines = [wanted[0], "", "# both of one", "p1/p1_001_mic1", "p1_001_mic2.flac"]
     (two_microphones / "validation_list.txt").write_text("\n".join(lines))
     entries = build(two_microphones, tmp_path, monkeypatch, validation_list="validation_list.txt")
     assert sides(entries, "validation") == set(wanted)
