@@ -135,7 +135,7 @@ def groups_by(group: str, files: Sequence[str], known: RecordingMetadata) -> dic
 
 
 def listed_files(source: str | Path, root: Path, files: Sequence[str]) -> set[str]:
-    """The recordings in a published list, one a line, without folders or ending too; # is a comment.
+    """The recordings in a published list, one a line, without folder or ending too; # is a comment.
 
     Raises:
         FileNotFoundError: no such list, neither beside the recordings.
