@@ -5,6 +5,7 @@ Exit codes: 0, 1 with one sentence about what went wrong, 2 for wrong options.
 
 import argparse
 import sys
+import warnings
 
 from ddpmlib.commands import COMMANDS
 
@@ -31,7 +32,10 @@ def main(argv: list[str] | None = None) -> None:
             command.add_options(chosen)
     args = parser.parse_args(argv)
     try:
-        args.run_command(args)
+        with warnings.catch_warnings():
+            # The sentence alone; Python would show a line of this library's source with it.
+            warnings.showwarning = lambda message, *_: print(message, file=sys.stderr)
+            args.run_command(args)
     except (ImportError, OSError, ValueError, RuntimeError) as error:
         raise SystemExit(str(error)) from error
     except KeyboardInterrupt:

@@ -258,3 +258,13 @@ def test_as_a_program_it_prints_its_sentence_without_a_traceback(workbook):
     assert done.returncode == 1
     assert done.stderr.startswith("nowhere does not exist")
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.filterwarnings("default")
+def test_a_warning_is_one_sentence_too(workbook, capsys):
+    write_tones(workbook / "tones", "a", seed=0)
+    main(["prepare", "tones", "--workers", "1", "--n-fft", "512", "--fmin", "7000"])
+    said = capsys.readouterr().err
+    [bands] = [line for line in said.splitlines() if "stay dark; n_fft" in line]
+    assert bands[0].isdigit()
+    assert "Warning" not in said

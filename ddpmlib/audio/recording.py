@@ -13,7 +13,7 @@ from ddpmlib.storage.paths import fetch
 
 # Formats of speech that soundfile or PyAV (FFmpeg) decode, by the ending of a file's name.
 _NAMES = "wav flac ogg oga opus mp3 aif aiff aifc au caf w64 rf64 m4a mp4 aac webm mka mkv wma amr"
-ENDINGS = frozenset(f".{name}" for name in f"{_NAMES} g722 3gp sph nist".split())
+ENDINGS = frozenset(f".{name}" for name in f"{_NAMES} g722 3gp sph nist mov m4b".split())
 SILENT_DB = -75.0  # dBFS; rounding noise of 16-bit files lies near -95, faint speech near -50
 SHORTEST = 0.02  # seconds
 RATES = (4_000, 768_000)  # Hz; others are damaged headers, and resampling them fills the memory

@@ -111,7 +111,10 @@ def read_table(path: Path, recordings: Recordings) -> Table:
         # Whoever quotes the names, and Excel, quotes fields too.
         letters = delimiter in LISTS and not excel and not lines[0].lstrip().startswith('"')
         rows = _rows(content, delimiter, letters, problems)
-        return Table(names, delimiter, rows[1:], problems)
+        unnamed = {i for i, name in enumerate(names) if not name}  # as pandas' numbers of rows
+        rows = [(n, [f for i, f in enumerate(row) if i not in unnamed]) for n, row in rows[1:]]
+        notes = [f"{len(unnamed)} columns without a name are left out"] if unnamed else []
+        return Table(list(filter(None, names)), delimiter, rows, problems, notes)
     if delimiter in LISTS:
         rows = _rows(content, delimiter, True, problems)
         if delimiter == "|" or any(recordings.called(fields[0].strip()) for _, fields in rows):
@@ -146,7 +149,7 @@ def _names(path: Path, first: list[str], recordings: Recordings) -> list[str]:
     if FILE not in names:
         return []
     for name in names:
-        if not re.fullmatch(r"[a-z]\w{,39}", name) or names.count(name) > 1:
+        if name and (not re.fullmatch(r"[a-z]\w{,39}", name) or names.count(name) > 1):
             needed = "different plain names of at most 40 letters"
             raise ValueError(f"{path} has a column {name[:60]!r}; needed: {needed}")
     return names

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ddpmlib.audio.cleaning import SampleFile, levelled, span
+from ddpmlib.audio.cleaning import TRIM_DB, SampleFile, levelled, span
 from ddpmlib.data.segments import segment_blocks, window_starts
 from ddpmlib.data.split import signature
 from ddpmlib.spectrogram.codec import encode
@@ -37,7 +37,7 @@ def write_mels(
     """
     start, end = span(sound, params.sample_rate)
     frames = [len(frame_starts(end - start, params, how.get("speed", 1.0))) for how in changes]
-    loudest, outline, done = np.full(params.n_mels, -1.0, np.float32), [], 0
+    loudest, outline, tops, done = np.full(params.n_mels, -1.0, np.float32), [], [], 0
     at_ends = -(-params.n_fft // (2 * params.hop_length))  # frames in which a cut is a click
 
     def images(how: dict) -> Iterator[np.ndarray]:
@@ -49,6 +49,7 @@ def write_mels(
                 inner = image[:, max(0, at_ends - done) : max(0, frames[0] - at_ends - done)]
                 if (rank := int(LOUDEST * inner.shape[1]) + 1) <= inner.shape[1]:
                     np.maximum(loudest, np.partition(inner, -rank)[:, -rank], out=loudest)
+                tops.append(image.max(axis=0))
                 outline.append(image[:, :: -(-frames[0] // OUTLINE)])
                 done += image.shape[1]
             yield image[None, None]
@@ -68,7 +69,9 @@ def write_mels(
             for segment in segment_blocks(images(how), count, params.n_frames, overlap)
         )
         write_array(path, (facts["mels"], 1, *params.image_size), segments)
+    top = np.concatenate(tops)
     return facts | {
+        "pauses": float(np.mean(top < top.max() - 2 * TRIM_DB / params.top_db)),
         "kept": (end - start) / params.sample_rate,
         "bandwidth": bandwidth(loudest, params),
         "signature": signature(np.concatenate(outline, axis=1), params),

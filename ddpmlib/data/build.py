@@ -91,6 +91,9 @@ def build_dataset(
         example = ", such as {!r:.80} of {!r}".format(*values[0]) if values else ""
         found = f"of {len(values)} of {len(entries)} recordings{example}"
         print(f"{column}: {found}; {len(dict(values))} different")
+    if groups:
+        found = f"{len(set(groups.values()))} groups of {len(groups)} of {len(files)} recordings"
+        print(f"group {preparation.group}: {found}")
     print(*known.notes, sep="\n", end="\n" * bool(known.notes))
     for problem in known.problems[:PRINTED]:
         print(f"{metadata}, {problem}")
@@ -132,7 +135,7 @@ def groups_by(group: str, files: Sequence[str], known: RecordingMetadata) -> dic
 
 
 def listed_files(source: str | Path, root: Path, files: Sequence[str]) -> set[str]:
-    """The recordings in a published list, one a line, with or without folders and ending.
+    """The recordings in a published list, one a line, without folder or ending too; # is a comment.
 
     Raises:
         FileNotFoundError: no such list, neither beside the recordings.
@@ -143,8 +146,9 @@ def listed_files(source: str | Path, root: Path, files: Sequence[str]) -> set[st
     path = root / source if (root / source).is_file() else fetch(source)
     recordings, found = Recordings(root, files), set()
     for number, line in enumerate(read_text(path)[0].splitlines(), 1):
-        if name := line.strip():
-            named = recordings.called(name)
+        name = line.strip()
+        named = recordings.called(name)
+        if named or (name and not name.startswith("#")):
             if len({PurePosixPath(file).with_suffix("") for file in named}) != 1:
                 raise ValueError(
                     f"{path}, line {number}: {name!r} is not the name of one recording"

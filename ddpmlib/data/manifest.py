@@ -17,10 +17,14 @@ CUT = (
     "a long recording can be cut into files first, as by "
     "ffmpeg -i long.wav -f segment -segment_time 60 part_%03d.wav"
 )
+SHORTER = (
+    "they can be shortened first, as by ffmpeg -i long.wav -af "
+    "silenceremove=stop_periods=-1:stop_duration=0.5:stop_threshold=-45dB short.wav"
+)
 MELS = "pictures"  # key of a number of mel-spectrograms, in the files' format
 SPLITS = ("train", "validation")
 NARROW, SOME = 0.8, 0.1  # of fmax; share of recordings that end below from which it is told
-MOSTLY = 0.5  # of the mel-spectrograms, filled up with silence
+MOSTLY = 0.5  # of the mel-spectrograms filled up with silence, or of the sound pauses
 LONG, DOMINATING = 8, 0.1  # times the median length; share of all sound in such recordings
 LITTLE = 300.0  # seconds to train on; from 2 minutes samples came nearer to them than from 6
 
@@ -41,6 +45,7 @@ class Entry:
     clipped: bool = False
     sources: int = 1  # channels with a sound of their own
     kept: float = 0.0  # seconds after trimming
+    pauses: float = 0.0  # share of that as faint as what was trimmed
     bandwidth: float = 0.0  # Hz, above it nothing was recorded
     reason: str = ""  # why it was skipped
     final: bool = False  # the reason lies in the file itself: it is not tried again
@@ -136,9 +141,16 @@ def _about_sound(used: list[Entry], params: SpectrogramParams) -> list[str]:
             f"{share:.0%} of the mel-spectrograms are silence behind recordings shorter than "
             f"{params.seconds:.1f} s; join lays recordings end to end"
         )
+    kept = sum(e.kept for e in used)
+    if kept and (share := sum(e.pauses * e.kept for e in used) / kept) > MOSTLY:
+        longest = max(used, key=lambda e: e.pauses * e.kept)
+        lines.append(
+            f"{share:.0%} of all sound is pauses inside of recordings, e.g. {longest.file}; "
+            f"{SHORTER}"
+        )
     usual = LONG * statistics.median([entry.kept for entry in used] or [0])
     long = [entry for entry in used if entry.kept > usual]
-    if long and (share := sum(e.kept for e in long) / sum(e.kept for e in used)) > DOMINATING:
+    if long and (share := sum(e.kept for e in long) / kept) > DOMINATING:
         lines.append(
             f"{len(long)} much longer than the others make {share:.0%} of all sound, e.g. "
             f"{long[0].file}, {long[0].kept:.0f} s; leave out what is no speech, such as noise"

@@ -23,7 +23,7 @@ from ddpmlib.spectrogram.codec import REFERENCE_DB
 from ddpmlib.spectrogram.mel import check_bands
 from ddpmlib.spectrogram.params import DEFAULT, SpectrogramParams
 from ddpmlib.storage.atomic import atomic_write, make_folder
-from ddpmlib.storage.parallel import KILLED, in_processes
+from ddpmlib.storage.parallel import KILLED, check_workers, in_processes
 from ddpmlib.storage.parameters import check_seed
 from ddpmlib.storage.paths import fetch
 
@@ -82,13 +82,15 @@ def prepare(
 
     Raises:
         FileNotFoundError: no such folder, or no audio in it.
+        ValueError: no workers.
         OSError: an array cannot be written (no space, no permission).
     """
     from joblib import Parallel, delayed
     from tqdm import tqdm
 
     root = fetch(folder)
-    files, into = find_audio(root), make_folder(into)
+    files = find_audio(root)
+    workers, into = check_workers(workers, len(files)), make_folder(into)
     hashes = Parallel(n_jobs=workers, prefer="threads")(delayed(_sha256)(path) for path in files)
     names = [path.relative_to(root).as_posix() for path in files]
     own = [(groups or {}).get(name, "") for name in names]

@@ -60,13 +60,13 @@ class SampleProvenance:
 
 
 def run_folder(run: str) -> Path:
-    """Local folder of a run, or of the shipped weights; a run in a bucket is fetched.
+    """Local folder of a run by its name or its path, or of the shipped weights; a run in a bucket
+    is fetched.
 
     Raises:
         FileNotFoundError: there is none.
     """
-    shipped = run.split("/")[0] == SHIPPED
-    return fetch(run if shipped or run.startswith("gs://") else f"runs/{run}")
+    return fetch(run if run == SHIPPED or "/" in run else f"runs/{run}")
 
 
 def runs() -> list[str]:

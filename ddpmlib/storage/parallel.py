@@ -1,6 +1,6 @@
 """Many jobs in several processes, of which one may be killed without stopping the others."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures.process import BrokenProcessPool
 from typing import TypeVar
 
@@ -8,9 +8,20 @@ Item, Result = TypeVar("Item"), TypeVar("Result")
 KILLED = "the process that worked on it was killed, most likely for want of memory"
 
 
+def check_workers(workers: int, jobs: int) -> int:
+    """As many as there are jobs at most, since all processes start at once; -1 is one per core.
+
+    Raises:
+        ValueError: 0.
+    """
+    if workers == 0:
+        raise ValueError("workers is 0; needed: at least 1, or -1 for one per core")
+    return min(workers, max(1, jobs))
+
+
 def in_processes(
     job: Callable[[Item], tuple],
-    items: Iterable[Item],
+    items: Collection[Item],
     workers: int,
     killed: Callable[[Item], Result],
 ) -> Iterator[Result]:
@@ -26,6 +37,7 @@ def in_processes(
     """
     from joblib import Parallel, delayed
 
+    workers = check_workers(workers, len(items))
     numbered, begun = enumerate(items), {}
 
     def call(number: int, item: Item) -> tuple:

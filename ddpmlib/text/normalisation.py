@@ -123,7 +123,7 @@ def _plain(text: str) -> str:
     text = re.sub("[’‘ʼ`´]", "'", re.sub("[−‐‑]", "-", text))
     text = re.sub("[²³]", lambda m: f" {SYMBOLS[m[0]]} ", text)
     text = re.sub(r"(?<=\d)(?=[¼-¾⅐-⅞])", " ", text)
-    text = unicodedata.normalize("NFKC", text).replace("⁄", "/")
+    text = unicodedata.normalize("NFKC", re.sub("№ ?", "#", text)).replace("⁄", "/")
     text = re.sub(r"https?://(www\.)?|\bwww\.", "", text)
     text = re.sub(r"\[[^\w\[\]]*\]", " ", text)  # a sign that shows what the word before it says
     loud = text.isupper() and " " in text.strip()  # one word alone may be an acronym
@@ -226,7 +226,7 @@ RULES = [
     (r"\b(\d[\d,]*)(?:st|nd|rd|th)\b", lambda m: _say(m[1], "ordinal")),
     (r"(?:\b(?P<whole>\d+) )?\b(?P<count>\d{1,2})/(?P<parts>\d{1,2})\b(?!/)", _fraction),
     (r"(?<=\d)/(?=\d)", " slash "),
-    (r"(?<=\d) ?x ?(?=\d)", " by "),
+    (r"(?<=\d)(?:x| x )(?=\d)", " by "),
     (rf"({_NUMBER}) ?({_UNIT})(?![\w°/])", lambda m: f" {_count(m[1], UNITS[m[2]])}"),
     (r"(?<![\w.,])(1[1-9]\d\d|20\d\d)(?![\w%]|[.,]\d| %)", lambda m: _say(m[1], "year")),
     (r"\d+(?:\.\d+){2,}", lambda m: f" {' point '.join(map(_say, m[0].split('.')))} "),

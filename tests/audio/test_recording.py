@@ -103,6 +103,8 @@ CODECS = {
     "a.wma": ("wmav2", 44100, "asf"),
     "a.amr": ("libopencore_amrnb", 8000, "amr"),
     "a.3gp": ("libopencore_amrnb", 8000, "3gp"),
+    "a.mov": ("aac", 44100, "mov"),
+    "a.m4b": ("aac", 44100, "ipod"),
 }
 
 
@@ -115,6 +117,7 @@ def test_what_phones_and_browsers_record_is_decoded(tmp_path, name):
         path = encode(tmp_path / name, tone(440, 2, rate, 0.3), codec, rate, container)
     except av.codec.codec.UnknownCodecError:
         pytest.skip(f"this PyAV has no {codec}")
+    assert find_audio(tmp_path) == [path]
     recording = load_audio(path, RATE)
     assert recording.source_rate == rate
     assert recording.seconds == pytest.approx(2, abs=0.15)  # encoders pad

@@ -100,6 +100,20 @@ def test_our_names_go_before_those_of_others(tmp_path):
     assert metadata.rows[FILES[0]]["text"] == "Hello"
 
 
+@pytest.mark.parametrize("between", [",", ";", "\t"])
+def test_columns_without_a_name_are_left_out_and_that_is_said(between, tmp_path):
+    numbers, nothing = map(str, range(6)), [""] * 6
+    texts = [text.replace(",", "") for text in TEXTS]
+    first = between.join(("", "file", "text", "", "speaker", "", "\n"))
+    columns = numbers, NAMES, texts, nothing, SPEAKERS, nothing, nothing
+    metadata = read(tmp_path, lines(*columns, between=between, first=first))
+    assert metadata.columns == ("text", "speaker")
+    assert column(metadata, "text") == dict(zip(FILES, texts, strict=True))
+    assert column(metadata, "speaker") == dict(zip(FILES, SPEAKERS, strict=True))
+    assert metadata.notes == ("4 columns without a name are left out",)
+    assert not metadata.problems
+
+
 def test_a_recording_called_audio_makes_no_line_of_names(tmp_path):
     metadata = read(tmp_path, "audio|A text\nwav|More\n", files=("audio.wav", "wav.wav"))
     assert {file: row["text"] for file, row in metadata.rows.items()} == {

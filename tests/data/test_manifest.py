@@ -44,6 +44,22 @@ def test_few_long_recordings_that_dominate_are_named():
     assert "much longer" not in summary([*entries(1000, kept=4.0), *noise], DEFAULT)
 
 
+def test_a_corpus_of_pauses_is_told_with_the_way_to_shorten_them():
+    tape = entries(20, kept=60.0, mels=15, pauses=0.9)
+    text = summary([*entries(20), *tape], DEFAULT)
+    assert "84% of all sound is pauses inside of recordings, e.g. 0.wav; they can be shor" in text
+    assert "pauses" not in summary([*entries(300, pauses=0.2), *tape[:1]], DEFAULT)
+
+
+def test_pauses_are_measured_in_what_is_kept(tmp_path):
+    said, pause = vowel(1.5), np.random.default_rng(0).normal(0, 1e-4, 16_000 * 12)
+    write(tmp_path / "in" / "tape.wav", np.concatenate([pause, said, pause, said, pause]))
+    write(tmp_path / "in" / "plain.wav", said)
+    tape = prepare(tmp_path / "in", tmp_path / "out", Preparation(), workers=1)[1]
+    assert tape.pauses == pytest.approx(12 / 15, abs=0.05)
+    assert read_manifest(tmp_path / "out")[0].pauses < 0.4  # between its syllables
+
+
 def test_telephone_speech_is_told_with_the_fmax_that_fits():
     narrow = [replace(e, file=f"p{e.file}") for e in entries(30, bandwidth=3998.0)]
     text = summary([*entries(20), *narrow], DEFAULT)

@@ -225,3 +225,10 @@ def test_a_worker_that_is_killed_is_one_named_recording(folder, tmp_path):
     assert leftovers(tmp_path / "out") == []
     again = prepare(folder, tmp_path / "out", Preparation(), workers=2)  # there may be memory now
     assert not [e for e in again if e.reason]
+
+
+def test_no_workers_are_refused_before_anything_is_made(tmp_path):
+    write(tmp_path / "in" / "a.wav", vowel(1.0))
+    with pytest.raises(ValueError, match="workers is 0; needed: at least 1, or -1"):
+        prepare(tmp_path / "in", tmp_path / "out", Preparation(), workers=0)
+    assert not (tmp_path / "out").exists()

@@ -186,6 +186,19 @@ def test_a_speaker_lies_on_one_side(group, two_microphones, tmp_path, monkeypatc
     }
 
 
+@pytest.mark.parametrize(
+    ("group", "said"),
+    [
+        (".*", "20 groups of 20 of 20"),
+        ("p0/.*mic1", "5 groups of 5 of 20"),
+        ("p", "1 groups of 20"),
+    ],
+)
+def test_what_a_pattern_groups_is_said(group, said, two_microphones, tmp_path, monkeypatch, capsys):
+    build(two_microphones, tmp_path, monkeypatch, group=group)
+    assert f"group {group}: {said}" in capsys.readouterr().out
+
+
 def test_copies_under_other_names_change_sides_together(spoken, tmp_path, monkeypatch):
     for i, sound in enumerate(spoken[:6]):
         write(tmp_path / "in" / f"take_{i}.wav", sound[: 2 * RATE])
@@ -205,7 +218,7 @@ def test_a_published_list_is_followed_and_its_twins_are_counted(
     two_microphones, tmp_path, monkeypatch, capsys
 ):
     wanted = ["p0/p0_000_mic1.wav", "p1/p1_001_mic1.wav", "p1/p1_001_mic2.wav"]
-    lines = [wanted[0], "", "p1/p1_001_mic1", "p1_001_mic2.flac"]
+    lines = [wanted[0], "", "# both of one", "p1/p1_001_mic1", "p1_001_mic2.flac"]
     (two_microphones / "validation_list.txt").write_text("\n".join(lines))
     entries = build(two_microphones, tmp_path, monkeypatch, validation_list="validation_list.txt")
     assert sides(entries, "validation") == set(wanted)

@@ -90,6 +90,16 @@ def test_what_is_no_provenance_is_refused(tmp_path, text):
         provenance.reproduce(tmp_path / "a.json")
 
 
+def test_a_run_is_found_by_its_name_and_by_its_path(model, tmp_path):
+    folder = provenance.run_folder(RUN)
+    for path in (f"data/runs/{RUN}/", f"runs/{RUN}", str(folder), f"./data/runs/{RUN}"):
+        assert provenance.run_folder(path).samefile(folder)
+        assert made_by(run=path).name == made_by().name
+        assert provenance.weights_hash(path) == made_by().weights
+    moved = folder.rename(tmp_path / "moved away")
+    assert provenance.run_folder(f"{tmp_path}/moved away") == moved
+
+
 def test_runs_are_the_shipped_weights_and_local_runs_with_a_model(model):
     (provenance.run_folder(RUN).parent / "empty").mkdir()
     assert provenance.runs() == ["pretrained", RUN]

@@ -6,7 +6,7 @@ import signal
 import pytest
 from joblib import delayed
 
-from ddpmlib.storage.parallel import in_processes
+from ddpmlib.storage.parallel import check_workers, in_processes
 
 
 def doubled_or_killed(number: int, kills: set[int], folder) -> int:
@@ -34,3 +34,15 @@ def test_an_error_of_a_job_is_raised(tmp_path):
 
     with pytest.raises(ZeroDivisionError):
         list(in_processes(job, [1, 0, 2], 2, str))
+
+
+@pytest.mark.parametrize(
+    ("workers", "jobs", "fit"), [(9999, 8, 8), (2, 8, 2), (-1, 8, -1), (3, 0, 1)]
+)
+def test_there_are_no_more_workers_than_jobs(workers, jobs, fit):
+    assert check_workers(workers, jobs) == fit
+
+
+def test_no_workers_are_refused():
+    with pytest.raises(ValueError, match="workers is 0; needed: at least 1, or -1"):
+        list(in_processes(delayed(str), [1], 0, str))

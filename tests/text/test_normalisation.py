@@ -31,6 +31,8 @@ SPOKEN = {
     "24/7, 5/3/1999": "twenty four slash seven , five slash three slash nineteen ninety nine .",
     "٣٤ and １２": "thirty four and twelve .",
     "COVID-19, MP3, x86, A4": "c o v i d nineteen , m p three , x eighty six , ay four .",
+    "IPv6 x86, 3x5": "ipv six x eighty six , three by five .",
+    "№5, № 7": "number five , number seven .",
     # years, dates, times
     "In 1905, 1900, 2005 and 2024.": (
         "in nineteen oh five , nineteen hundred , two thousand and five and twenty twenty four ."
