@@ -139,8 +139,8 @@ def test_each_loss_is_that_of_its_network_and_condition(workbook, monkeypatch):
     """Without any training: one network finds the mel by the true text, the other one never."""
     _, held_out = open_splits(conditional_results.TEXTS, condition="text")
     right = held_out.conditions(range(len(held_out)))
-    # Of a sentence that fills two mels, the network knows the last one.
-    known = {tuple(row.tolist()): i for i, row in enumerate(right)}
+    # A piece of a sentence that fills two mels has no text.
+    known = {tuple(row.tolist()): i for i, row in enumerate(right) if row.any()}
     silence = torch.zeros(1, *held_out.params.image_size)
 
     def by_heart(rows):

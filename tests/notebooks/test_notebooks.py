@@ -187,7 +187,7 @@ def test_03_and_04_with_a_condition_and_old_names(building, condition, value, wo
     assert renamed("steps", "num_steps") in out
     assert renamed("guidance", "guidance_scale") in out
     assert "eps-prediction" in out
-    assert "Saved 2 samples of 2.05 s and one of 2 s. What came out is noise" in out
+    assert "Saved 2 samples of 1.02 s and one of 2 s. What came out is noise" in out
     assert players_in(outputs) == 1 + 3 + 2 + 2 + 1 + 4
     folder = workbook / "data" / "runs" / run / "gibberish"
     found = json.loads((folder / "provenance.json").read_text())
