@@ -97,24 +97,24 @@ def stream_audio(
 
 
 class _Blocks:
-    """Blocks of a file, as often as they are wanted: kept if they are few, else decoded again."""
+    """Blocks of a file, as often as they are wanted: held if they are few, else decoded again."""
 
     def __init__(self, path: Path):
-        self.path, self.kept = path, []
+        self.path, self.held = path, []
 
     def __iter__(self) -> Iterator[tuple[int, np.ndarray]]:
-        if self.kept:
-            yield from self.kept
+        if self.held:
+            yield from self.held
             return
-        kept, samples = [], 0
+        held, samples = [], 0
         for block in decode_blocks(self.path):
             samples += block[1].size
             if samples <= HELD:
-                kept.append(block)
+                held.append(block)
             else:
-                kept.clear()
+                held.clear()
             yield block
-        self.kept = kept
+        self.held = held
 
 
 def _measured(blocks: _Blocks) -> list[Channels]:

@@ -72,7 +72,7 @@ def write_mels(
     top = np.concatenate(tops)
     return facts | {
         "pauses": float(np.mean(top < top.max() - 2 * TRIM_DB / params.top_db)),
-        "kept": (end - start) / params.sample_rate,
+        "trimmed": (end - start) / params.sample_rate,
         "bandwidth": bandwidth(loudest, params),
         "signature": signature(np.concatenate(outline, axis=1), params),
     }

@@ -44,7 +44,7 @@ class Entry:
     level_db: float = 0.0  # dBFS, as found
     clipped: bool = False
     sources: int = 1  # channels with a sound of their own
-    kept: float = 0.0  # seconds after trimming
+    trimmed: float = 0.0  # seconds after trimming
     pauses: float = 0.0  # share of that as faint as what was trimmed
     bandwidth: float = 0.0  # Hz, above it nothing was recorded
     reason: str = ""  # why it was skipped
@@ -134,26 +134,27 @@ def _about_sound(used: list[Entry], params: SpectrogramParams) -> list[str]:
             f"{bands_above(highest, params)} of {params.n_mels} mel bands stay dark in them; "
             f"fmax {fitting:.0f} would fit"
         )
-    cut = [entry for entry in used if entry.kept and not entry.frames]
-    empty = sum(e.mels * max(0, params.seconds - e.kept) for e in cut)
+    cut = [entry for entry in used if entry.trimmed and not entry.frames]
+    empty = sum(e.mels * max(0, params.seconds - e.trimmed) for e in cut)
     if cut and (share := empty / sum(e.mels * params.seconds for e in cut)) > MOSTLY:
         lines.append(
             f"{share:.0%} of the mel-spectrograms are silence behind recordings shorter than "
             f"{params.seconds:.1f} s; join lays recordings end to end"
         )
-    kept = sum(e.kept for e in used)
-    if kept and (share := sum(e.pauses * e.kept for e in used) / kept) > MOSTLY:
-        longest = max(used, key=lambda e: e.pauses * e.kept)
+    total = sum(e.trimmed for e in used)
+    silent = sum(e.pauses * e.trimmed for e in used)
+    if total and (share := silent / total) > MOSTLY:
+        longest = max(used, key=lambda e: e.pauses * e.trimmed)
         lines.append(
             f"{share:.0%} of all sound is pauses inside of recordings, e.g. {longest.file}; "
             f"{SHORTER}"
         )
-    usual = LONG * statistics.median([entry.kept for entry in used] or [0])
-    long = [entry for entry in used if entry.kept > usual]
-    if long and (share := sum(e.kept for e in long) / kept) > DOMINATING:
+    usual = LONG * statistics.median([entry.trimmed for entry in used] or [0])
+    long = [entry for entry in used if entry.trimmed > usual]
+    if long and (share := sum(e.trimmed for e in long) / total) > DOMINATING:
         lines.append(
             f"{len(long)} much longer than the others make {share:.0%} of all sound, e.g. "
-            f"{long[0].file}, {long[0].kept:.0f} s; leave out what is no speech, such as noise"
+            f"{long[0].file}, {long[0].trimmed:.0f} s; leave out what is no speech, such as noise"
         )
     return lines
 

@@ -82,7 +82,7 @@ def evaluate_texts(scores: Sequence[TextScores]) -> dict[str, Estimate]:
     def error(errors: str, of: str) -> Estimate:
         wrong, all_of = (np.array([getattr(s, name) for s in scores]) for name in (errors, of))
         found = estimate(lambda i: wrong[i].sum() / max(1, all_of[i].sum()), len(scores))
-        return found.at_least(0.0)
+        return found.within(0.0)
 
     both = {
         "word_error": error("word_errors", "words"),

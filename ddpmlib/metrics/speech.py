@@ -7,6 +7,7 @@ memorizes is in `metrics.memorization`. Needs the extra: pip install -e ".[metri
 """
 
 import importlib
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -129,7 +130,8 @@ def evaluate(
             "frechet": lambda i: frechet_distance(bands[i].sum(axis=0), real),
         }
     found |= {name: estimate(statistic, len(scores)) for name, statistic in statistics.items()}
-    return {name: one.at_least(0.0) for name, one in found.items()}
+    most = {"speech_share": 1.0}
+    return {name: one.within(0.0, most.get(name, math.inf)) for name, one in found.items()}
 
 
 def frechet_floor(count: int, reference: Sequence[ClipScores]) -> tuple[int, float] | None:

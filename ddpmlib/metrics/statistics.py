@@ -26,9 +26,11 @@ class Estimate(NamedTuple):
             return f"{self.value:.{digits}f}"
         return f"{self.value:.{digits}f} ({self.low:.{digits}f} to {self.high:.{digits}f})"
 
-    def at_least(self, bound: float) -> "Estimate":
-        """The same, with an interval that goes no lower."""
-        return self if self.low is None else self._replace(low=max(bound, self.low))
+    def within(self, low: float, high: float = math.inf) -> "Estimate":
+        """The same, with an interval that goes no lower and no higher."""
+        if self.low is None:
+            return self
+        return self._replace(low=max(low, self.low), high=min(high, self.high))
 
 
 def estimate(statistic: Callable[[np.ndarray], float], count: int) -> Estimate:

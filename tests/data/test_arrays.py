@@ -52,7 +52,7 @@ def test_an_array_is_that_of_the_cleaned_recording(tmp_path, monkeypatch, second
             np.testing.assert_allclose(found, expected, atol=0.002)
             assert facts.get("frames", 0) == (expected.shape[-1] if overlap is None else 0)
             assert facts.get("mels", 0) == (0 if overlap is None else len(expected))
-            assert facts["kept"] == len(clean(sound, RATE)) / RATE
+            assert facts["trimmed"] == len(clean(sound, RATE)) / RATE
             assert facts["signature"] == signature(mels[0], DEFAULT)
 
 
@@ -94,7 +94,7 @@ def test_a_long_file_is_prepared_as_a_short_one_is(tmp_path, monkeypatch):
     [blocks] = prepare(tmp_path / "in", tmp_path / "blocks", how, workers=1)
     a, b = np.load(tmp_path / "whole" / whole.output), np.load(tmp_path / "blocks" / blocks.output)
     np.testing.assert_allclose(a, b, atol=0.002)
-    same = attrgetter("kept", "clipped", "sources", "mels", "signature")
+    same = attrgetter("trimmed", "clipped", "sources", "mels", "signature")
     assert same(whole) == same(blocks)
 
 

@@ -11,7 +11,7 @@ from ddpmlib.data.manifest import Entry, read_manifest, summary
 from ddpmlib.data.preparation import Preparation, prepare
 from ddpmlib.spectrogram.params import DEFAULT
 
-ONE = Entry("a.wav", "0", "0", "train", "a.npy", 1, seconds=4.2, kept=4.0, bandwidth=8000.0)
+ONE = Entry("a.wav", "0", "0", "train", "a.npy", 1, seconds=4.2, trimmed=4.0, bandwidth=8000.0)
 
 
 def entries(count: int, **changed) -> list[Entry]:
@@ -25,27 +25,31 @@ def test_of_ordinary_recordings_nothing_is_said():
 
 
 def test_a_corpus_of_words_is_mostly_silence_unless_joined():
-    short = entries(2000, kept=0.3)
+    short = entries(2000, trimmed=0.3)
     assert (
         "93% of the mel-spectrograms are silence behind recordings shorter than 4.1 s; join "
         in (summary(short, DEFAULT))
     )
     assert "silence" not in summary([replace(e, frames=19) for e in short], DEFAULT)
-    assert "silence" not in summary(entries(10, kept=40.0, mels=10), DEFAULT)
-    assert "silence" not in summary(entries(10, kept=0.0), DEFAULT)  # of an older version: unknown
+    assert "silence" not in summary(entries(10, trimmed=40.0, mels=10), DEFAULT)
+    assert "silence" not in summary(
+        entries(10, trimmed=0.0), DEFAULT
+    )  # of an older version: unknown
 
 
 def test_few_long_recordings_that_dominate_are_named():
-    noise = [replace(ONE, file=f"_background_noise_/{i}.wav", kept=60.0, mels=15) for i in range(6)]
-    text = summary([*entries(1000, kept=1.0), *noise], DEFAULT)
+    noise = [
+        replace(ONE, file=f"_background_noise_/{i}.wav", trimmed=60.0, mels=15) for i in range(6)
+    ]
+    text = summary([*entries(1000, trimmed=1.0), *noise], DEFAULT)
     assert (
         "6 much longer than the others make 26% of all sound, e.g. _background_noise_/0.wav" in text
     )
-    assert "much longer" not in summary([*entries(1000, kept=4.0), *noise], DEFAULT)
+    assert "much longer" not in summary([*entries(1000, trimmed=4.0), *noise], DEFAULT)
 
 
 def test_a_corpus_of_pauses_is_told_with_the_way_to_shorten_them():
-    tape = entries(20, kept=60.0, mels=15, pauses=0.9)
+    tape = entries(20, trimmed=60.0, mels=15, pauses=0.9)
     text = summary([*entries(20), *tape], DEFAULT)
     assert "84% of all sound is pauses inside of recordings, e.g. 0.wav; they can be shor" in text
     assert "pauses" not in summary([*entries(300, pauses=0.2), *tape[:1]], DEFAULT)
@@ -84,7 +88,7 @@ def test_what_is_measured_reaches_manifest_and_summary(tmp_path, rate):
     found = prepare(tmp_path / "in", tmp_path / "out", Preparation(validation_share=0), workers=1)
     assert found == read_manifest(tmp_path / "out")
     assert found[0].sources == 2
-    assert found[0].kept == pytest.approx(6, abs=0.1)
+    assert found[0].trimmed == pytest.approx(6, abs=0.1)
     assert found[0].bandwidth == pytest.approx(4000, rel=0.08)
     text = summary(found, DEFAULT)
     assert "1 have other sounds on other channels, mixed, e.g. a.wav" in text
@@ -95,4 +99,4 @@ def test_a_manifest_of_an_older_version_is_read(tmp_path):
     line = '{"file": "a.wav", "sha256": "0", "settings": "1", "split": "train", "pictures": 2}'
     (tmp_path / "manifest.jsonl").write_text(line)
     [entry] = read_manifest(tmp_path)
-    assert (entry.mels, entry.kept, entry.sources, entry.bandwidth) == (2, 0, 1, 0)
+    assert (entry.mels, entry.trimmed, entry.sources, entry.bandwidth) == (2, 0, 1, 0)

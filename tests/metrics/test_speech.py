@@ -1,6 +1,7 @@
 """Speech metrics put real speech first, and each sort of nonsense where it belongs."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -309,3 +310,11 @@ def test_estimates_are_written_to_three_digits():
     assert str(Estimate(3.1234, 3, 3.2)) == "3.12 (3.00 to 3.20)"
     assert str(Estimate(484.4, 470, 498)) == "484 (470 to 498)"
     assert str(Estimate(0.0, 0, 0)) == "0.000 (0.000 to 0.000)"
+
+
+def test_a_share_has_no_interval_above_one():
+    both = [replace(clip_scores("AH T S"), speech_share=share, dnsmos=4.0) for share in (0.0, 1.0)]
+    found = evaluate(both)
+    share = found["speech_share"]
+    assert (share.value, share.low, share.high) == (0.5, 0.0, 1.0)
+    assert found["dnsmos"].high > 1
