@@ -102,14 +102,15 @@ def prepare(
     def job(entry: Entry) -> tuple:
         return delayed(_prepare_one)(root, into, entry, preparation)
 
+    wanted = _wanted(done, *fixed)
     with appender(into) as append:
-        # Which recordings sound alike is known only afterwards: then some may change sides.
-        while missing := [e for e in _wanted(done, *fixed) if _key(e) not in done]:
+        while missing := [entry for entry in wanted if _key(entry) not in done]:
             results = in_processes(job, missing, workers, lambda e: replace(e, reason=KILLED))
             for entry in tqdm(results, total=len(missing), desc="preparing", unit="file"):
                 append(entry)
                 done[_key(entry)] = entry
-    wanted = _wanted(done, *fixed)
+            # Which recordings sound alike is known only now: then some may change sides.
+            wanted = _wanted(done, *fixed)
     finished = [replace(done[_key(e)], split=e.split, group=e.group) for e in wanted]
     finished.sort(key=lambda entry: entry.file)
     write_manifest(into, finished)  # drops lines of recordings that are gone

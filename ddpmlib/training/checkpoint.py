@@ -107,9 +107,8 @@ class TrainState:
 
     def save(self, folder: Path) -> None:
         """Write checkpoint and averaged weights; each appears whole or not at all."""
-        if (
-            self.loss_to_beat == math.inf
-        ):  # first, so that what the checkpoint says is done lies beside it
+        # The weights first, so that what the checkpoint says is done lies beside it.
+        if self.loss_to_beat == math.inf:
             self.averaged().save(folder / WEIGHTS, step=self.step, config=self.config.to_dict())
         self.write(folder / CHECKPOINT)
         self.saved_step = self.step

@@ -206,7 +206,7 @@ def test_a_first_attempt_ends_with_sound_and_the_truth(attempt, workbook, capsys
     count, seconds = FIRST_ATTEMPTS[attempt]
     name = attempt.replace(" ", "_")
     folder = workbook / "data" / "corpora" / name
-    folder.mkdir()
+    folder.mkdir(parents=True)
     sentences = sorted((workbook / "data" / "sample_corpus").glob("*.ogg"))
     for i in range(count):
         sound, rate = soundfile.read(sentences[i % len(sentences)])
