@@ -93,6 +93,7 @@ def sample_options(parser: argparse.ArgumentParser) -> None:
     from ddpmlib.models.devices import DEVICES
 
     add_fields(parser, SampleProvenance, leave_out=("weights", "index"))
+    parser.set_defaults(sampler=None, num_steps=None, time_grid=None, guidance_scale=None)
     parser.add_argument("--out", default="samples", help="folder for wav and PNG files")
     parser.add_argument("--device", choices=DEVICES, default="auto")
 
@@ -103,6 +104,8 @@ def run_sample(args: argparse.Namespace) -> None:
 
     model = DDPM.load(provenance.run_folder(args.run), args.device)
     values = fields_of(provenance.SampleProvenance, args)
+    names = ("sampler", "num_steps", "time_grid", "guidance_scale")
+    values |= model.settings(**{name: values[name] for name in names})
     made_by = provenance.SampleProvenance(weights=provenance.weights_hash(args.run), **values)
     for path in provenance.save_samples(
         args.out, made_by, provenance.sample(model, made_by), model
@@ -111,6 +114,7 @@ def run_sample(args: argparse.Namespace) -> None:
 
 
 def say_options(parser: argparse.ArgumentParser) -> None:
+    from ddpmlib.diffusion.samplers import NUM_STEPS
     from ddpmlib.diffusion.speech import SPEAKING, SPEECH_GUIDANCE
     from ddpmlib.models.devices import DEVICES
 
@@ -120,8 +124,8 @@ def say_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", help="default: said.wav; with --file: said")
     parser.add_argument("--seed", type=int, default=0, help="default: %(default)s")
     parser.add_argument("--speed", type=float, default=1.0, help="default: %(default)s")
-    parser.add_argument("--num-steps", type=int, default=25, help="default: %(default)s")
-    parser.add_argument("--guidance-scale", type=float, default=SPEECH_GUIDANCE)
+    parser.add_argument("--num-steps", type=int, help=f"default: {NUM_STEPS}")
+    parser.add_argument("--guidance-scale", type=float, help=f"default: {SPEECH_GUIDANCE}")
     parser.add_argument("--device", choices=DEVICES, default="auto")
     add_pronunciation(parser)
 

@@ -1,8 +1,7 @@
 """The trained model: network, schedule, prediction type and spectrogram parameters together."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -10,14 +9,14 @@ import torch
 
 from ddpmlib.diffusion import process
 from ddpmlib.diffusion.editing import Edit
-from ddpmlib.diffusion.guidance import guided
-from ddpmlib.diffusion.samplers import SAMPLERS, Callback, run_sampler, seeded
-from ddpmlib.diffusion.schedules import noise_schedule, sampling_timesteps
-from ddpmlib.diffusion.speech import SPEECH_GUIDANCE, Speech, say
-from ddpmlib.diffusion.windows import check_windows, over_windows
+from ddpmlib.diffusion.guidance import guided_model
+from ddpmlib.diffusion.samplers import SAMPLERS, Callback, run_sampler, seeded, settings_of
+from ddpmlib.diffusion.schedules import noise_schedule, read_time_grids, sampling_timesteps
+from ddpmlib.diffusion.speech import Speech, say
+from ddpmlib.diffusion.windows import check_windows
 from ddpmlib.models.baseline import BaselineConfig
 from ddpmlib.models.condition import ConditionSpec, PhoneCondition
-from ddpmlib.models.condition_rows import drop_conditions, encode_conditions
+from ddpmlib.models.condition_rows import encode_conditions
 from ddpmlib.models.devices import autocast, pick_device
 from ddpmlib.models.unet import UNet, UNetConfig
 from ddpmlib.spectrogram.params import DEFAULT, SpectrogramParams
@@ -26,7 +25,6 @@ from ddpmlib.storage.paths import fetch
 from ddpmlib.storage.weights import build_like, load_weights, save_weights, unfit
 
 WEIGHTS, GUIDING_MODEL = "model.safetensors", "guide.safetensors"
-GUIDANCE_SCALE = 2.0  # see `guided`; more is clearer and less varied
 VALIDATION_MELS = 256
 
 
@@ -41,6 +39,9 @@ class DDPM:
     prediction_type: str = "v"
     precision: str = "auto"  # of the network's computation; see `autocast`
     guiding_model: "DDPM | None" = None  # a worse model of the same data; see `guided`
+    # Number of steps -> noise steps visited; see `distillation.learn_time_grid`.
+    learnt_grids: dict[int, tuple[int, ...]] = field(default_factory=dict)
+    is_student: bool = False  # distilled for its one learnt grid, guidance included
 
     def __post_init__(self):
         self.alpha_bar = noise_schedule(self.schedule, self.noise_steps)
@@ -67,16 +68,17 @@ class DDPM:
     def sample(
         self,
         count: int,
-        sampler: str = "dpmpp_2m",
-        num_steps: int = 25,
+        sampler: str | None = None,
+        num_steps: int | None = None,
         seed: int = 0,
         callback: Callback | None = None,
         batch_size: int = 16,
         seconds: float | None = None,
-        guidance_scale: float = GUIDANCE_SCALE,
+        guidance_scale: float | None = None,
         noise: torch.Tensor | None = None,
         condition=None,
         edit: Edit | None = None,
+        time_grid: str | None = None,
         **options,
     ) -> np.ndarray:
         """Generate mel-spectrograms.
@@ -85,7 +87,7 @@ class DDPM:
         samplers.
 
         Args:
-            sampler: a name in `samplers.SAMPLERS`.
+            sampler: a name in `samplers.SAMPLERS`; None, here and below: see `settings`.
             num_steps: sampling steps, 1 ... noise_steps; with guidance each evaluates two networks.
             callback: see `samplers.Callback`; called for every batch.
             seconds: length of each, by default that of the training data. Longer ones are sampled
@@ -95,6 +97,7 @@ class DDPM:
             condition: a label, a text or a vector for all; or one for each sample, in a list or as
                 `SpectrogramSet.conditions` has them; phones say how long the sample is.
             edit: a mel-spectrogram to begin from.
+            time_grid: which noise steps are visited; see `sampling_timesteps`.
             options: passed to the sampler, such as eta for "ddim".
 
         Returns:
@@ -103,10 +106,11 @@ class DDPM:
         Raises:
             ValueError: an argument out of range, unknown, or that does not fit; names it.
         """
-        if sampler not in SAMPLERS:
-            raise ValueError(f"sampler is {sampler!r}; needed: {', '.join(SAMPLERS)}")
         if count < 1:
             raise ValueError(f"count is {count}; needed: at least 1")
+        given = {"sampler": sampler, "num_steps": num_steps, "time_grid": time_grid}
+        how = self.settings(**given, guidance_scale=guidance_scale)
+        sampler, num_steps, time_grid, guidance_scale = how.values()
         generator = seeded(seed)
         conditions = self._encode(condition, count, guidance_scale)
         frames = self.params.frames_in(self.params.seconds if seconds is None else seconds)
@@ -119,13 +123,16 @@ class DDPM:
         noise = drawn if noise is None else noise
         if noise.shape != drawn.shape:
             raise ValueError(f"noise is {tuple(noise.shape)}; needed: {tuple(drawn.shape)}")
-        timesteps = sampling_timesteps(self.noise_steps, num_steps, edit.strength if edit else 1.0)
+        strength = edit.strength if edit else 1.0
+        grid = num_steps, time_grid, strength, self.learnt_grids
+        timesteps = sampling_timesteps(self.alpha_bar, *grid)
         device, mels = next(self.network.parameters()).device, []
         own = conditions is not None and len(conditions) > 1  # each sample has another one
         wide = width > self.params.n_frames and batch_size
         for start in range(0, count, batch_size):
             part = slice(start, start + batch_size)
-            model = self._guided(guidance_scale, conditions[part] if own else conditions, wide)
+            rows = conditions[part] if own else conditions
+            model = guided_model(self, guidance_scale, rows, wide)
             x_t = noise[part].to(device)
             if edit:
                 x_t = edit.begin(x_t, timesteps[0], self.alpha_bar)
@@ -135,13 +142,17 @@ class DDPM:
             mels.append(run_sampler(step, model, *inputs, callback)[..., :frames].cpu())
         return torch.cat(mels).numpy()
 
+    def settings(self, **given) -> dict:
+        """How `sample` goes about: see `samplers.settings_of`."""
+        return settings_of(self.noise_steps, self.learnt_grids, self.is_student, **given)
+
     def say(
         self,
         texts: str | Sequence[str],
         seed: int = 0,
         speed: float = 1.0,
-        guidance_scale: float = SPEECH_GUIDANCE,
-        num_steps: int = 25,
+        guidance_scale: float | None = None,
+        num_steps: int | None = None,
         **options,
     ) -> list[Speech]:
         """Say texts: mel-spectrograms and sound of the length that each needs; see `speech.say`."""
@@ -166,26 +177,6 @@ class DDPM:
         each = count if isinstance(condition, list | torch.Tensor) else 1
         rows = encode_conditions(self.condition_spec, condition, each)
         return rows if guidance_scale else rows[:1]  # guidance_scale 0 ignores them
-
-    def _guided(
-        self, guidance_scale: float, conditions: torch.Tensor | None, windows: int = 0
-    ) -> process.Model:
-        """The guided model; with `windows` at once where the mel-spectrogram is a wide one."""
-
-        def predict(model: DDPM) -> Callable[..., torch.Tensor]:
-            how = (self.params.n_frames, windows, self.has_phones)
-            return over_windows(model.predict, *how) if windows else model.predict
-
-        own, guiding = predict(self), self.guiding_model
-        # The null condition of other conditional models is not what one was trained for.
-        null_only = conditions is not None and guidance_scale == 0
-        if guiding and not null_only and (self.has_phones or not self.condition_spec):
-            own = own if conditions is None else partial(own, condition=conditions)
-            return guided(own, guidance_scale, guiding=predict(guiding))
-        if conditions is None:
-            return guided(own, guidance_scale)
-        null = drop_conditions(self.condition_spec, conditions[:1], True)
-        return guided(own, guidance_scale, conditions, null)
 
     def predict(
         self, x_t: torch.Tensor, time: torch.Tensor, condition: torch.Tensor | None = None
@@ -230,21 +221,21 @@ class DDPM:
             "noise_steps": self.noise_steps,
             "target": self.prediction_type,  # the key of the files' format
         }
+        if self.is_student:
+            [description["student_timesteps"]] = map(list, self.learnt_grids.values())
         save_weights(path, self.network, "ddpm", description | metadata, half)
 
     @classmethod
     def load(cls, path: str | Path, device: str = "cpu") -> "DDPM":
-        """Read what `save` wrote, or the run directory that holds it and perhaps its guiding model.
+        """Read what `save` wrote, or the run directory that holds it and perhaps a guiding model
+        and learnt time grids.
 
         Raises:
             FileNotFoundError: no such file or folder.
             ValueError: not weights of this project, or some that are NaN or infinite.
         """
-        path = fetch(path)
-        if path.is_dir() and (path / GUIDING_MODEL).exists():
-            model, guiding = (cls.load(path / name, device) for name in (WEIGHTS, GUIDING_MODEL))
-            return replace(model, guiding_model=guiding)
-        path = path / WEIGHTS if path.is_dir() else path
+        folder = path if (path := fetch(path)).is_dir() else None
+        path = path / WEIGHTS if folder else path
         if not path.is_file():
             raise FileNotFoundError(f"{path} does not exist: has this run finished an epoch?")
         facts, state = load_weights(path, "ddpm")
@@ -254,7 +245,13 @@ class DDPM:
             network = build_like(state, config.build)
             params = SpectrogramParams.from_dict(facts["params"])
             model = cls(network, params, facts["schedule"], facts["noise_steps"], facts["target"])
+            if steps := facts.get("student_timesteps"):
+                model.is_student, model.learnt_grids = True, {len(steps): tuple(steps)}
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
             raise unfit(path, error) from error
         network.to(pick_device(device), memory_format=torch.channels_last).eval()
+        if folder and not model.is_student:
+            guiding = folder / GUIDING_MODEL
+            guiding = cls.load(guiding, device) if guiding.exists() else None
+            return replace(model, guiding_model=guiding, learnt_grids=read_time_grids(folder))
         return model

@@ -8,6 +8,8 @@ from numbers import Real
 import torch
 
 from ddpmlib.diffusion.process import Model
+from ddpmlib.diffusion.windows import over_windows
+from ddpmlib.models.condition_rows import drop_conditions
 
 
 def guided(
@@ -57,3 +59,29 @@ def guided(
         return unconditional + guidance_scale * (conditional - unconditional)
 
     return autoguided if condition is None else classifier_free
+
+
+def guided_model(
+    model, guidance_scale: float, conditions: torch.Tensor | None, windows: int = 0
+) -> Model:
+    """The guided prediction of a DDPM, with its guiding model or its null condition.
+
+    Args:
+        conditions: rows (batch, ...), or one for the whole batch; None: the null condition.
+        windows: at once, where the mel-spectrogram is longer than those of the training data.
+    """
+
+    def predict(model) -> Callable[..., torch.Tensor]:
+        how = (model.params.n_frames, windows, model.has_phones)
+        return over_windows(model.predict, *how) if windows else model.predict
+
+    own, guiding, spec = predict(model), model.guiding_model, model.condition_spec
+    # The null condition of other conditional models is not what one was trained for.
+    null_only = conditions is not None and guidance_scale == 0
+    if guiding and not null_only and (model.has_phones or not spec):
+        own = own if conditions is None else partial(own, condition=conditions)
+        return guided(own, guidance_scale, guiding=predict(guiding))
+    if conditions is None:
+        return guided(own, guidance_scale)
+    null = drop_conditions(spec, conditions[:1], True)
+    return guided(own, guidance_scale, conditions, null)

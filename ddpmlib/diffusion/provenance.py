@@ -11,8 +11,8 @@ import numpy as np
 import torch
 
 from ddpmlib.audio.cleaning import save_wav, unclipped
-from ddpmlib.diffusion.ddpm import DDPM, GUIDANCE_SCALE, GUIDING_MODEL, WEIGHTS
-from ddpmlib.diffusion.samplers import Callback
+from ddpmlib.diffusion.ddpm import DDPM, GUIDING_MODEL, WEIGHTS
+from ddpmlib.diffusion.samplers import GUIDANCE_SCALE, NUM_STEPS, Callback
 from ddpmlib.spectrogram.codec import save_png
 from ddpmlib.storage.atomic import atomic_write, make_folder
 from ddpmlib.storage.parameters import OLD_NAMES
@@ -33,7 +33,8 @@ class SampleProvenance:
     run: str = SHIPPED  # or the name of a run, or gs://bucket/NAME
     weights: str = ""  # SHA-256 of them, and of their guiding model
     sampler: str = "dpmpp_2m"
-    num_steps: int = 25
+    num_steps: int = NUM_STEPS
+    time_grid: str = "log_snr"
     guidance_scale: float = GUIDANCE_SCALE
     seed: int = 0
     count: int = 1  # samples generated together
@@ -54,6 +55,7 @@ class SampleProvenance:
         length = "" if self.seconds is None else f"_{self.seconds:g}s"
         return (
             f"{Path(self.run).name}_{self.weights[:8]}_{self.sampler}_{self.num_steps}"
+            f"_{self.time_grid}"
             f"_g{self.guidance_scale:g}{words}_seed_{self.seed}{towards}"
             f"_{self.index}_of_{self.count}{length}"
         )
@@ -101,7 +103,8 @@ def sample(
         seeds = provenance.seed, provenance.towards
         ends = [model.noise(1, seed, provenance.seconds)[0] for seed in seeds]
         noise = slerp(*ends, np.linspace(0, 1, provenance.count))
-    names = ("count", "sampler", "num_steps", "seed", "seconds", "guidance_scale", "condition")
+    names = ("count", "sampler", "num_steps", "time_grid", "seed", "seconds")
+    names += ("guidance_scale", "condition")
     settings = {name: getattr(provenance, name) for name in names}
     return model.sample(**settings, callback=callback, noise=noise)
 
@@ -170,7 +173,9 @@ def reproduce(path: str | Path, device: str = "cpu") -> tuple[np.ndarray, np.nda
     """
     try:
         values = json.loads(fetch(path).read_text("utf-8"))
-        provenance = SampleProvenance(**{OLD_NAMES.get(n, n): v for n, v in values.items()})
+        values = {OLD_NAMES.get(name, name): value for name, value in values.items()}
+        # Files from before there was a choice do not name their grid.
+        provenance = SampleProvenance(**{"time_grid": "uniform"} | values)
     except (AttributeError, TypeError, ValueError) as error:
         known = ", ".join(field.name for field in fields(SampleProvenance))
         raise ValueError(f"{path} is no provenance; needed: JSON with {known}") from error

@@ -5,12 +5,16 @@ add one, write its step here and put it into SAMPLERS.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 
 from ddpmlib.diffusion.process import Model, predict
+from ddpmlib.diffusion.schedules import log_snr
 from ddpmlib.storage.parameters import check_seed
+
+NUM_STEPS = 12  # of DPM-Solver++(2M); notebook 05 has others
+GUIDANCE_SCALE = 2.0  # see `guidance.guided`; more is clearer and less varied
 
 # (x_t, predicted x_0, predicted eps, alpha_bar at t, alpha_bar where the step leads) -> next x_t.
 Step = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, float, float], torch.Tensor]
@@ -101,7 +105,7 @@ def dpmpp_2m(generator: torch.Generator | None = None) -> Step:
     def step(x_t, x_0, eps, now, before):
         if before == 1:
             return x_0  # sigma 0: what remains is the prediction itself
-        h = _log_snr(before) - _log_snr(now)  # lambda_t - lambda_s
+        h = float(log_snr(before) - log_snr(now))  # lambda_t - lambda_s
         slope = x_0
         if previous:
             previous_x_0, previous_h = previous.pop()
@@ -115,9 +119,41 @@ def dpmpp_2m(generator: torch.Generator | None = None) -> Step:
 SAMPLERS: dict[str, Callable[..., Step]] = {"ddpm": ddpm, "ddim": ddim, "dpmpp_2m": dpmpp_2m}
 
 
-def _log_snr(power: float) -> float:
-    """lambda = log(signal / sigma) of DPM-Solver."""
-    return 0.5 * math.log(power / (1 - power))
+def settings_of(
+    noise_steps: int,
+    learnt_grids: Mapping[int, Sequence[int]],
+    is_student: bool,
+    sampler: str | None = None,
+    num_steps: int | None = None,
+    time_grid: str | None = None,
+    guidance_scale: float | None = None,
+) -> dict:
+    """Sampler, num_steps, time_grid and guidance_scale, with defaults for what is None.
+
+    Of a student (`distillation.distill`) they are what it was distilled for, and no others are
+    possible.
+
+    Args:
+        noise_steps, learnt_grids, is_student: of the model.
+
+    Raises:
+        ValueError: unknown sampler, or one of them is another than the student's.
+    """
+    if sampler not in (None, *SAMPLERS):
+        raise ValueError(f"sampler is {sampler!r}; needed: {', '.join(SAMPLERS)}")
+    given = {"sampler": sampler, "num_steps": num_steps, "time_grid": time_grid}
+    given["guidance_scale"] = guidance_scale
+    steps = min(NUM_STEPS, noise_steps) if num_steps is None else num_steps
+    grid = "learnt" if steps in learnt_grids else "log_snr"
+    values = "dpmpp_2m", steps, grid, GUIDANCE_SCALE
+    if is_student:
+        values = "ddim", *learnt_grids, "learnt", 1.0
+        for (name, value), own in zip(given.items(), values, strict=True):
+            if value not in (None, own):
+                needed = f"{own!r}, for which this student was distilled"
+                raise ValueError(f"{name} is {value!r}; needed: {needed}")
+    chosen = {name: value for name, value in given.items() if value is not None}
+    return dict(zip(given, values, strict=True)) | chosen
 
 
 def _noise_like(x: torch.Tensor, generator: torch.Generator | None) -> torch.Tensor:

@@ -1,10 +1,16 @@
 """Noise schedules: how much noise in which step, and which steps a sampler visits."""
 
+import json
 import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import torch
 
 SCHEDULES = ("linear", "cosine")
+TIME_GRIDS = ("log_snr", "uniform", "learnt")
+LEARNT_GRIDS = "time_grids.json"  # in the folder of a run
+LOG_SNR = (-4.3, 4.0)  # first and last lambda of a time grid; notebook 05 has others
 MIN_NOISE_STEPS, MAX_NOISE_STEPS = 10, 100_000
 MAX_FINAL_ALPHA_BAR = 1e-3
 
@@ -41,24 +47,78 @@ def noise_schedule(name: str, noise_steps: int) -> torch.Tensor:
     return alpha_bar
 
 
-def sampling_timesteps(noise_steps: int, num_steps: int, strength: float = 1.0) -> list[int]:
-    """The noise steps that a sampler visits: noisiest first, evenly spaced.
-
-    "Trailing" spacing of Lin et al. 2024 ("Common Diffusion Noise Schedules and Sample Steps Are
-    Flawed", table 2): always begins at pure noise; num_steps = noise_steps visits every one.
-
-    Args:
-        strength: share of the noise steps that are undone, for editing (see `Edit`); below
-            num_steps / noise_steps there are fewer than num_steps.
+def read_time_grids(folder: Path) -> dict[int, tuple[int, ...]]:
+    """Learnt time grids of a run, number of steps -> noise steps; empty where none are learnt.
 
     Raises:
-        ValueError: num_steps outside 1 ... noise_steps, or strength outside 0 ... 1.
+        ValueError: the file holds something else.
     """
+    path = folder / LEARNT_GRIDS
+    try:
+        grids = json.loads(path.read_text("utf-8"))["timesteps"] if path.exists() else {}
+        found = {int(count): tuple(map(int, grid)) for count, grid in grids.items()}
+        whole = all(count == len(set(grid)) for count, grid in found.items())
+    except (AttributeError, KeyError, TypeError, ValueError):
+        whole = False
+    if not whole:
+        raise ValueError(f"{path} holds no time grids; needed: what `learn_time_grid` writes")
+    return found
+
+
+def log_snr(power: torch.Tensor | float) -> torch.Tensor:
+    """lambda = log(signal / sigma) of an alpha_bar, half the logarithm of the signal-to-noise ratio
+    (Lu et al. 2022, "DPM-Solver", section 2.1)."""
+    power = torch.as_tensor(power, dtype=torch.float64)
+    return 0.5 * torch.log(power / (1 - power))
+
+
+def sampling_timesteps(
+    alpha_bar: torch.Tensor,
+    num_steps: int,
+    time_grid: str = "uniform",
+    strength: float = 1.0,
+    learnt: Mapping[int, Sequence[int]] | None = None,
+) -> list[int]:
+    """The noise steps that a sampler visits: noisiest first, no one twice.
+
+    All grids begin at pure noise, and with as many steps as alpha_bar has they visit every one.
+
+    "uniform": evenly spaced in time, "trailing" as of Lin et al. 2024 ("Common Diffusion Noise
+    Schedules and Sample Steps Are Flawed", table 2). "log_snr": evenly spaced in lambda between the
+    bounds of LOG_SNR, as in Lu et al. 2022 ("DPM-Solver", section 3.3, there over the whole range):
+    of few steps none is spent on noise that hides everything. "learnt": one of `learnt`, for this
+    number of steps; see `distillation.learn_time_grid`.
+
+    Args:
+        strength: share of the noise steps that are undone, for editing (see `Edit`); where that
+            leaves fewer than num_steps, each of them is visited.
+
+    Raises:
+        ValueError: unknown grid, none learnt for so many steps, num_steps outside 1 ...
+            noise_steps, or strength outside 0 ... 1.
+    """
+    noise_steps, learnt = len(alpha_bar), learnt or {}
+    if time_grid not in TIME_GRIDS:
+        raise ValueError(f"time_grid is {time_grid!r}; needed: {', '.join(TIME_GRIDS)}")
     if not 1 <= num_steps <= noise_steps:
         needed = f"1 to {noise_steps}, the noise steps of training"
         raise ValueError(f"num_steps is {num_steps}; needed: {needed}")
     if not 0 < strength <= 1:
         raise ValueError(f"strength is {strength}; it must be above 0 and at most 1")
     first = max(1, round(strength * noise_steps))
+    if time_grid == "learnt":
+        if num_steps not in learnt:
+            known = " or ".join(map(str, sorted(learnt))) or "another grid, none is learnt here"
+            raise ValueError(f"num_steps is {num_steps} of a learnt time_grid; needed: {known}")
+        return [first - 1, *(t for t in learnt[num_steps] if t < first - 1)]
     num_steps = min(num_steps, first)
-    return [round(first - i * first / num_steps) - 1 for i in range(num_steps)]
+    if time_grid == "uniform":
+        return [round(first - i * first / num_steps) - 1 for i in range(num_steps)]
+    levels = log_snr(alpha_bar[:first])
+    most_noise = max(LOG_SNR[0], float(levels[-1]))
+    wanted = torch.linspace(most_noise, max(LOG_SNR[1], most_noise), num_steps, dtype=levels.dtype)
+    nearest = (levels[:, None] - wanted).abs().argmin(dim=0).tolist()
+    timesteps = [first - 1]
+    for left, t in zip(range(num_steps - 2, -1, -1), nearest[1:], strict=True):
+        timesteps.append(max(left, min(t, timesteps[-1] - 1)))
+    return timesteps

@@ -45,9 +45,10 @@ def say(
     texts: str | Sequence[str],
     seed: int = 0,
     speed: float = 1.0,
-    guidance_scale: float = SPEECH_GUIDANCE,
-    num_steps: int = 25,
-    sampler: str = "dpmpp_2m",
+    guidance_scale: float | None = None,
+    num_steps: int | None = None,
+    sampler: str | None = None,
+    time_grid: str | None = None,
     lexicon: Lexicon | None = None,
     callback: Callback | None = None,
 ) -> list[Speech]:
@@ -59,6 +60,7 @@ def say(
     Args:
         texts: one or several.
         speed: times as fast as the speaker of the training data.
+        guidance_scale: SPEECH_GUIDANCE by default; the others as of `DDPM.sample`.
         lexicon: pronunciations; by default the dictionary, and rules for unknown words.
         callback: see `samplers.Callback`; called for every sentence.
 
@@ -69,7 +71,10 @@ def say(
     check_seed(seed)
     texts = [texts] if isinstance(texts, str) else list(texts)
     planned = [plan(model, text, speed, lexicon) for text in texts]
-    how = {"sampler": sampler, "num_steps": num_steps, "guidance_scale": guidance_scale}
+    if guidance_scale is None and not model.is_student:
+        guidance_scale = SPEECH_GUIDANCE
+    how = {"sampler": sampler, "num_steps": num_steps, "time_grid": time_grid}
+    how["guidance_scale"] = guidance_scale
     spoken = []
     for text, alignments in zip(texts, planned, strict=True):
         mels = [

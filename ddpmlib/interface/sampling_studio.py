@@ -11,6 +11,7 @@ from ddpmlib.diffusion import provenance
 from ddpmlib.diffusion.ddpm import DDPM
 from ddpmlib.diffusion.provenance import SampleProvenance
 from ddpmlib.diffusion.samplers import SAMPLERS
+from ddpmlib.diffusion.schedules import TIME_GRIDS
 from ddpmlib.interface.controls import SamplingPanel, button, choice, control, is_live, row, slider
 from ddpmlib.interface.players import COLUMNS, mel_player, mel_players
 from ddpmlib.spectrogram.params import SpectrogramParams
@@ -51,6 +52,7 @@ class Studio(SamplingPanel):
         self.stages: dict[int, dict[str, np.ndarray]] = {}  # after some steps: x_0, x_t of all
         self.run = choice("run", sorted({*provenance.runs(), made_by.run}), value=made_by.run)
         self.sampler = choice("sampler", SAMPLERS, value=made_by.sampler)
+        self.time_grid = choice("time grid", TIME_GRIDS, value=made_by.time_grid)
         self.count = control(
             ipywidgets.IntSlider, "samples", value=min(MOST, made_by.count), min=1, max=MOST
         )
@@ -75,8 +77,9 @@ class Studio(SamplingPanel):
             part.observe(self.show_stage, "value")
         self.widget = ipywidgets.VBox(
             [
-                row(self.run, self.sampler, self.num_steps, self.guidance_scale),
-                row(self.seed, self.count, self.seconds, self.usual),
+                row(self.run, self.sampler, self.num_steps, self.time_grid),
+                row(self.guidance_scale, self.seed, self.count),
+                row(self.seconds, self.usual),
                 self.condition,
                 row(self.sample, self.towards, self.interpolate, self.progress),
                 self.status,
@@ -87,9 +90,12 @@ class Studio(SamplingPanel):
         )
 
     def load(self, _=None) -> None:
-        """Load the chosen run; show what it can be conditioned on."""
+        """Load the chosen run; show what it can be conditioned on, and how it is best sampled."""
         with self.status.busy("loading ...", self.sample, self.interpolate):
-            self.condition.set_spec(self.model()[0].condition_spec)
+            model, _ = self.model()
+            self.condition.set_spec(model.condition_spec)
+            for name, value in model.settings().items():
+                getattr(self, name).value = value
 
     def model(self) -> tuple[DDPM, str]:
         """The model of the chosen run, and the hash of its weights."""
@@ -108,6 +114,7 @@ class Studio(SamplingPanel):
                 run=run,
                 weights=weights,
                 sampler=self.sampler.value,
+                time_grid=self.time_grid.value,
                 count=self.count.value,
                 seconds=None if self.usual.value else self.seconds.value,
                 towards=self.towards.value if interpolate else None,

@@ -13,7 +13,7 @@ import numpy as np
 from ddpmlib.audio.cleaning import gain
 from ddpmlib.diffusion import provenance
 from ddpmlib.diffusion.ddpm import DDPM
-from ddpmlib.diffusion.samplers import Callback
+from ddpmlib.diffusion.samplers import NUM_STEPS, Callback
 from ddpmlib.diffusion.speech import SPEAKING, SPEECH_GUIDANCE, Speech, plan, save_speech
 from ddpmlib.interface.controls import SamplingPanel, button, control, is_live, row, slider
 from ddpmlib.interface.players import PARTS, PLAY_PART, PLOT, SIZE, mel_player, mel_svg, plot_player
@@ -42,7 +42,8 @@ class SpeechProvenance:
     seed: int = 0
     speed: float = 1.0
     guidance_scale: float = SPEECH_GUIDANCE
-    num_steps: int = 25
+    num_steps: int = NUM_STEPS
+    time_grid: str = "log_snr"
     spell: bool = False  # words that nothing pronounces
 
     @property
@@ -54,7 +55,7 @@ class SpeechProvenance:
 
     def say(self, model: DDPM, callback: Callback | None = None) -> Speech:
         """The speech; raises as `speech.say`."""
-        names = "seed", "speed", "guidance_scale", "num_steps"
+        names = "seed", "speed", "guidance_scale", "num_steps", "time_grid"
         how = {name: getattr(self, name) for name in names}
         return model.say(self.text, lexicon=Lexicon(spell=self.spell), callback=callback, **how)[0]
 

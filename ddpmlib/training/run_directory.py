@@ -31,7 +31,6 @@ METRICS = "metrics.csv"
 COLUMNS = ("epoch", "step", "minutes", "train_loss", "validation_loss", "mels_per_second")
 RENAMED = {"pictures_per_second": "mels_per_second"}  # old column -> new
 GUIDING_MODEL_SHARE = 0.05  # of the run, after which the weights become its guiding model
-SAMPLE_STEPS = 25  # of DPM-Solver++(2M), for the samples during training
 
 
 def run_locations(run_folder: str | Path, config: TrainConfig) -> tuple[Path, str]:
@@ -205,7 +204,6 @@ def write_samples(
     if files := sample_files(config, folder, epoch):
         mels = model.sample(
             config.num_samples,
-            num_steps=min(SAMPLE_STEPS, model.noise_steps),
             seed=config.seed,
             guidance_scale=1,
             condition=sample_conditions(held_out, config.num_samples),

@@ -86,12 +86,17 @@ def test_full_strength_is_a_sample_from_noise(ideal):
 
 
 def test_sampling_begins_where_the_strength_says():
-    assert sampling_timesteps(100, 4, 0.5) == [49, 37, 24, 11]
-    assert sampling_timesteps(100, 50, 0.1) == [9, 8, 7, 6, 5, 4, 3, 2, 1, 0]
-    assert sampling_timesteps(100, 5, 0.001) == [0]
+    alpha_bar = noise_schedule("cosine", 100)
+    assert sampling_timesteps(alpha_bar, 4, "uniform", 0.5) == [49, 37, 24, 11]
+    for grid in ("uniform", "log_snr"):
+        every = sampling_timesteps(alpha_bar, 50, grid, 0.1)
+        assert every == [9, 8, 7, 6, 5, 4, 3, 2, 1, 0]
+        assert sampling_timesteps(alpha_bar, 5, grid, 0.001) == [0]
+    begun = sampling_timesteps(alpha_bar, 4, "learnt", 0.5, {4: (99, 60, 40, 10)})
+    assert begun == [49, 40, 10]
     for strength in (0, -0.1, 1.1, float("nan")):
         with pytest.raises(ValueError, match=r"strength is .*; it must be above 0 and at most 1"):
-            sampling_timesteps(100, 4, strength)
+            sampling_timesteps(alpha_bar, 4, "log_snr", strength)
 
 
 def test_the_noise_between_two_mels_is_recovered():

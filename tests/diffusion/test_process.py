@@ -172,7 +172,7 @@ def test_an_unknown_prediction_type_is_named():
 def test_sampling_with_all_steps_visits_every_one():
     """Step 0 included: the original never visited it."""
     for noise_steps in (10, 99, 1000):
-        every = sampling_timesteps(noise_steps, noise_steps)
+        every = sampling_timesteps(noise_schedule("cosine", noise_steps), noise_steps)
         assert every == list(range(noise_steps - 1, -1, -1))
 
 
@@ -180,7 +180,7 @@ def test_sampling_steps_are_those_of_trailing_spacing():
     for noise_steps in (10, 37, 100, 1000):
         scheduler = DDPMScheduler(noise_steps, timestep_spacing="trailing")
         for steps in range(1, noise_steps + 1, 1 if noise_steps <= 100 else 7):
-            ours = sampling_timesteps(noise_steps, steps)
+            ours = sampling_timesteps(noise_schedule("cosine", noise_steps), steps)
             scheduler.set_timesteps(steps)
             theirs = scheduler.timesteps.tolist()[:steps]  # rounding may leave it one too many
             exact = np.array([noise_steps - i * noise_steps / steps for i in range(steps)])
@@ -195,7 +195,7 @@ def test_sampling_steps_are_those_of_trailing_spacing():
 @pytest.mark.parametrize("num_steps", [0, -1, 101])
 def test_a_wrong_number_of_sampling_steps_is_named(num_steps):
     with pytest.raises(ValueError, match=f"num_steps is {num_steps}; needed: 1 to 100"):
-        sampling_timesteps(100, num_steps)
+        sampling_timesteps(noise_schedule("cosine", 100), num_steps)
 
 
 def test_every_sampler_keeps_the_shape_and_ends_in_the_range_of_mels():

@@ -64,9 +64,9 @@ def test_ddpm_agrees_with_an_independent_implementation(schedule, prediction_typ
         **SCHEDULE_OPTIONS[schedule],
     )
     scheduler.set_timesteps(num_steps)
-    timesteps = sampling_timesteps(NOISE_STEPS, num_steps)
-    assert scheduler.timesteps.tolist() == timesteps
     alpha_bar = noise_schedule(schedule, NOISE_STEPS)
+    timesteps = sampling_timesteps(alpha_bar, num_steps)
+    assert scheduler.timesteps.tolist() == timesteps
     step = ddpm(seeded(5))
     ours = run_sampler(step, toy_model, start(), alpha_bar, prediction_type, timesteps)
     assert_close(ours, theirs(scheduler, scheduler.timesteps, generator=seeded(5)))
@@ -118,9 +118,9 @@ def test_dpmpp_2m_agrees_with_an_independent_implementation(schedule, prediction
         **SCHEDULE_OPTIONS[schedule],
     )
     scheduler.set_timesteps(num_steps)
-    timesteps = sampling_timesteps(NOISE_STEPS, num_steps)
-    assert scheduler.timesteps.tolist() == timesteps
     alpha_bar = noise_schedule(schedule, NOISE_STEPS)
+    timesteps = sampling_timesteps(alpha_bar, num_steps)
+    assert scheduler.timesteps.tolist() == timesteps
     ours = run_sampler(dpmpp_2m(), toy_model, start(), alpha_bar, prediction_type, timesteps)
     assert_close(ours, theirs(scheduler, scheduler.timesteps))
 
@@ -146,7 +146,7 @@ def gaussian(mean: float, deviation: float, alpha_bar: torch.Tensor):
 def test_samplers_find_the_only_mel_there_is(name, num_steps):
     alpha_bar = noise_schedule("cosine", NOISE_STEPS)
     mel = torch.rand(SHAPE[1:], generator=seeded(3)) * 2 - 1
-    timesteps = sampling_timesteps(NOISE_STEPS, num_steps)
+    timesteps = sampling_timesteps(alpha_bar, num_steps)
     model = point_mass(mel, alpha_bar)
     x_0 = run_sampler(SAMPLERS[name](), model, start(), alpha_bar, "x0", timesteps)
     assert torch.allclose(x_0, mel.expand(SHAPE), atol=1e-5)
@@ -165,7 +165,7 @@ def test_samplers_find_the_only_mel_there_is(name, num_steps):
 def test_samplers_reach_the_mean_and_deviation_of_gaussian_data(schedule, name, options, num_steps):
     alpha_bar = noise_schedule(schedule, 200)
     x_t = torch.randn((64, 1, 16, 16), generator=seeded(2))
-    timesteps = sampling_timesteps(200, num_steps)
+    timesteps = sampling_timesteps(alpha_bar, num_steps)
     model = gaussian(0.2, 0.15, alpha_bar)
     step = SAMPLERS[name](seeded(4), **options)
     x_0 = run_sampler(step, model, x_t, alpha_bar, "x0", timesteps)
