@@ -1,6 +1,6 @@
 """The trained model: network, schedule, prediction type and spectrogram parameters together."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -191,13 +191,16 @@ class DDPM:
             return self.network(x_t, time, *rows)
 
     @torch.inference_mode()
-    def loss_on(self, mels: torch.utils.data.Dataset, batch_size: int = 16) -> float | None:
+    def loss_on(
+        self, mels: torch.utils.data.Dataset, batch_size: int = 16, target: Callable | None = None
+    ) -> float | None:
         """Mean training loss on held-out mel-spectrograms, with the same noise at every call; None
         when there are none.
 
         Args:
             mels: items (1, n_mels, n_frames), with their `conditions` if the model has any; of
                 more than VALIDATION_MELS, an evenly spread part is used.
+            target: see `held_out_loss`.
 
         Raises:
             ValueError: they have another kind of condition.
@@ -208,7 +211,7 @@ class DDPM:
         count = min(len(mels), VALIDATION_MELS)
         chosen = np.linspace(0, len(mels) - 1, count).astype(int)
         rows = encode_conditions(spec, mels.conditions(chosen), count) if spec else None
-        how = self.alpha_bar, self.prediction_type, batch_size
+        how = self.alpha_bar, self.prediction_type, batch_size, target
         device = next(self.network.parameters()).device
         return process.held_out_loss(self.predict, mels, chosen, rows, device, *how)
 

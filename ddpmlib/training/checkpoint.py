@@ -25,7 +25,7 @@ from ddpmlib.training.config import TrainConfig
 CHECKPOINT = LAST  # of the files of a run, on the way into a bucket and out of it
 # These shape the model or the steps of its training; a resumed run must not change them.
 FIXED = ("image_size", "noise_steps", "schedule", "prediction_type", "batch_size", "seed")
-FIXED += ("ema_decay", "init_from", "condition", "condition_dropout")
+FIXED += ("ema_decay", "init_from", "student_steps", "condition", "condition_dropout")
 _COUNTERS = ("step", "epoch", "batch", "seconds", "loss_sum")
 _PARTS = {"network", "ema", "optimizer", "counters", "config", "params", "unet", "data"}
 
@@ -194,6 +194,8 @@ def first_model(
                 f"{first.condition_spec}; needed: {needed}"
             )
         theirs = first.network.config.with_condition(spec)
+        if config.student_steps:  # a teacher does not drop out, so a student must not either
+            theirs = replace(theirs, dropout=0.0)
         unet_config = unet_config if network else theirs
         pairs = {name: (value, getattr(first, name)) for name, value in fixed.items()}
         for name, (value, have) in (pairs | {"network": (unet_config, theirs)}).items():

@@ -10,7 +10,7 @@ from ddpmlib.models.devices import DEVICES, PRECISIONS
 from ddpmlib.storage.parameters import check_seed, check_type, rename
 
 AT_LEAST = {"epochs": 1, "batch_size": 1, "sample_every": 1, "warmup_steps": 1}
-AT_LEAST |= {"num_samples": 0, "noise_steps": MIN_NOISE_STEPS}
+AT_LEAST |= {"num_samples": 0, "noise_steps": MIN_NOISE_STEPS, "student_steps": 0}
 POSITIVE = ("learning_rate", "clip_norm", "checkpoint_minutes", "max_minutes")
 SHARES = ("ema_decay", "condition_dropout")
 CHOICES = {"device": DEVICES, "precision": PRECISIONS, "schedule": SCHEDULES}
@@ -31,6 +31,7 @@ class TrainConfig:
     result_bucket: str = ""  # bucket for samples and model; empty: local only
     name: str = "DDPM_Unconditional256x"  # of the run and its folder
     init_from: str = ""  # initial weights: a file or run such as runs/demo; empty: random
+    student_steps: int = 0  # of a student distilled from init_from; 0: ordinary training
     condition: str = ""  # column of the data to condition on, such as speaker or text; empty: none
     condition_dropout: float = 0.1  # share of mel-spectrograms trained with the null condition
     seed: int = 0  # of weights, order, noise and samples
@@ -61,6 +62,9 @@ class TrainConfig:
                 raise ValueError(f"{name} is {values[name]}; it must be {needed}")
         if Path(self.name).name != self.name or "\\" in self.name or self.name[:1] in ("", "."):
             raise ValueError(f"name is {self.name!r}; needed: a plain name without folders")
+        if self.student_steps and not self.init_from:
+            needed = "init_from, the run of its teacher"
+            raise ValueError(f"student_steps is {self.student_steps} alone; needed: {needed}")
         for name, known in CHOICES.items():
             if values[name] not in known:
                 raise ValueError(f"{name} is {values[name]!r}; needed: {', '.join(known)}")

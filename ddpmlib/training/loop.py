@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader
 from ddpmlib.data.dataset import SpectrogramSet
 from ddpmlib.diffusion import process
 from ddpmlib.diffusion.ddpm import DDPM
+from ddpmlib.distillation.teacher import teacher_of
 from ddpmlib.models import devices
 from ddpmlib.models.condition import PhoneCondition
 from ddpmlib.models.condition_rows import drop_conditions
@@ -26,7 +27,7 @@ from ddpmlib.storage.lock import locked
 from ddpmlib.training import interrupts, run_directory, step_schedule
 from ddpmlib.training.checkpoint import TrainState, first_model
 from ddpmlib.training.config import TrainConfig
-from ddpmlib.training.progress import Progress
+from ddpmlib.training.progress import Progress, progress_of
 
 
 def train(
@@ -87,7 +88,10 @@ class _Loop:
             _ALIVE.append(self)
         self.is_main, self.device = self.accelerator.is_main_process, self.accelerator.device
         devices.check_processes(config.batch_size, self.accelerator.num_processes)
-        model = first_model(config, data, network, self.device)
+        model, self.teacher = first_model(config, data, network, self.device), None
+        if config.student_steps:
+            self.teacher = teacher_of(config.init_from, config.student_steps, model)
+            model = self.teacher.student(model.network)
         steps_per_epoch = step_schedule.epoch_steps(config, len(data))
         about = data.fingerprint, data.recordings, steps_per_epoch
         self.state = TrainState(model, config, *about)
@@ -155,7 +159,9 @@ class _Loop:
         x_0 = x_0.to(self.device, non_blocking=True)
         t = step_schedule.times(config, number)[self.mine]
         noise = step_schedule.noise(config, number, self.device)[self.mine]
-        condition, mean_loss = self.conditions(indices), 0.0
+        condition, mean_loss, pair = self.conditions(indices), 0.0, (x_0, t, noise)
+        if self.teacher:
+            pair = self.teacher.target(*pair, *condition)
 
         def model(*inputs: torch.Tensor) -> torch.Tensor:
             nonlocal mean_loss
@@ -168,7 +174,7 @@ class _Loop:
             return output
 
         alpha_bar = self.state.model.alpha_bar
-        losses = process.training_loss(model, x_0, t, noise, alpha_bar, config.prediction_type)
+        losses = process.training_loss(model, *pair, alpha_bar, config.prediction_type)
         accelerator.backward(losses.mean() + mean_loss)
         norm = accelerator.clip_grad_norm_(self.network.parameters(), config.clip_norm)
         loss = accelerator.reduce(losses.detach().mean(), "mean").item()
@@ -207,7 +213,8 @@ class _Loop:
 
     def close_epoch(self, metrics: dict, share: float) -> tuple[dict, tuple[Path, ...]]:
         averaged, epoch = self.state.averaged(), metrics["epoch"]
-        loss = averaged.loss_on(self.validation, self.config.batch_size)
+        target = self.teacher.target if self.teacher else None
+        loss = averaged.loss_on(self.validation, self.config.batch_size, target)
         metrics["validation_loss"] = loss
         run_directory.append_metrics(self.folder, metrics)
         self.accelerator.log(metrics, step=self.state.step)
@@ -245,11 +252,7 @@ class _Loop:
 
     def report(self, loss: float, metrics: dict | None = None, samples: tuple = ()) -> None:
         if self.callback and self.is_main:
-            state = self.state
-            epoch = metrics["epoch"] if metrics else state.epoch + 1
-            done = 1.0 if metrics else state.batch / state.steps_per_epoch
-            args = (self.config, epoch, state.step, state.share(), state.seconds / 60, loss)
-            self.callback(Progress(*args, metrics, samples, done))
+            self.callback(progress_of(self.state, loss, metrics, samples))
 
     def elapsed(self) -> float:
         """Seconds of training by the main process' clock."""

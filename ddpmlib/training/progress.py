@@ -4,6 +4,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from ddpmlib.training.checkpoint import TrainState
 from ddpmlib.training.config import TrainConfig
 
 HEARTBEAT = 55.0  # seconds between printed lines; papermill saves only when something is printed
@@ -22,6 +23,16 @@ class Progress:
     metrics: dict | None = None  # the row of metrics.csv just written
     samples: tuple[Path, ...] = ()  # PNG and wav files just written
     epoch_share: float = 0.0  # of the epoch, 0...1
+
+
+def progress_of(
+    state: TrainState, loss: float, metrics: dict | None = None, samples: tuple[Path, ...] = ()
+) -> Progress:
+    """Where a training is after a step of this loss, the last of an epoch if there are metrics."""
+    epoch = metrics["epoch"] if metrics else state.epoch + 1
+    done = 1.0 if metrics else state.batch / state.steps_per_epoch
+    args = state.config, epoch, state.step, state.share(), state.seconds / 60, loss
+    return Progress(*args, metrics, samples, done)
 
 
 class TrainingLines:

@@ -164,14 +164,14 @@ def keep_before_decay(state: TrainState, folder: Path) -> None:
 def keep_guiding_model(model: DDPM, folder: Path, share: float) -> None:
     """Save the weights of a young run, once, as guiding model of the later ones: see
     `guidance.guided`. A model of classes, vectors or texts is guided by its null condition and
-    needs none; one of phones is also sampled without a condition.
+    needs none; one of phones is also sampled without a condition. A student needs no guidance.
 
     Args:
         share: of the run that is done, 0...1.
     """
     path = folder / GUIDING_MODEL
     young = GUIDING_MODEL_SHARE <= share < 1
-    guided = model.condition_spec is None or model.has_phones
+    guided = (model.condition_spec is None or model.has_phones) and not model.is_student
     if guided and young and not path.exists():
         model.save(path)
 
