@@ -1,6 +1,7 @@
 """The commands of the command line: thin faces of library functions, imported when they are run."""
 
 import argparse
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -75,17 +76,28 @@ def train_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run_train(args: argparse.Namespace) -> None:
-    from ddpmlib.models.unet import UNetConfig
     from ddpmlib.training.config import TrainConfig
-    from ddpmlib.training.distributed import end_process, train_from_config
+    from ddpmlib.training.distributed import train_and_end
 
-    try:
-        config = TrainConfig(**fields_of(TrainConfig, args))
-        network = None if config.init_from else UNetConfig(width=args.width)
-        train_from_config(config, network, args.resume)
-    except (ValueError, OSError, FloatingPointError, KeyboardInterrupt) as error:
-        end_process(str(error) or "interrupted")
-    end_process("")
+    train_and_end(lambda: TrainConfig(**fields_of(TrainConfig, args)), args.width, args.resume)
+
+
+def distill_options(parser: argparse.ArgumentParser) -> None:
+    from ddpmlib.training.config import TrainConfig
+
+    parser.add_argument("run", metavar="RUN", help="the teacher: a run's name, or a folder")
+    add_fields(parser, TrainConfig, leave_out=("init_from",))
+    parser.set_defaults(**{field.name: None for field in dataclasses.fields(TrainConfig)}, width=0)
+    parser.add_argument("--resume", action=argparse.BooleanOptionalAction, default=True)
+
+
+def run_distill(args: argparse.Namespace) -> None:
+    from ddpmlib.training.config import TrainConfig
+    from ddpmlib.training.distributed import train_and_end
+
+    values = fields_of(TrainConfig, args)
+    given = {name: value for name, value in values.items() if value is not None}
+    train_and_end(lambda: TrainConfig.of_student(args.run, **given), args.width, args.resume)
 
 
 def sample_options(parser: argparse.ArgumentParser) -> None:
@@ -212,6 +224,12 @@ COMMANDS = {
         "ddpm-speech train --dataset my_voice.npy --name my_voice --max-minutes 60",
         train_options,
         run_train,
+    ),
+    "distill": Command(
+        "train a student of a run, which samples in a few steps and without guidance",
+        "ddpm-speech distill my_voice --max-minutes 60",
+        distill_options,
+        run_distill,
     ),
     "sample": Command(
         "generate speech from a run, as wav and PNG files",

@@ -98,12 +98,29 @@ def test_train_takes_the_options_of_a_config(workbook):
     assert DDPM.load("data/runs/eps").prediction_type == "eps"
 
 
+def test_a_run_is_distilled_into_a_student_that_is_sampled_by_its_own_settings(workbook, capsys):
+    write_data(workbook / "data" / "spectrograms")
+    main([*TRAIN, "--name", "first", "--width", "8"])
+    main(["distill", "first", "--student-steps", "2", "--epochs", "1", "--num-samples", "0"])
+    config = json.loads((workbook / "data" / "runs" / "first_student" / "config.json").read_text())
+    assert config["dataset"] == "tiny.npy"
+    assert (config["student_steps"], config["batch_size"]) == (2, 4)
+    main(["sample", "--run", "first_student", "--out", "samples"])
+    made_by = json.loads((workbook / "samples" / "provenance.json").read_text())
+    assert (made_by["sampler"], made_by["num_steps"], made_by["time_grid"]) == ("ddim", 2, "learnt")
+    assert made_by["guidance_scale"] == 1
+    reproduce(workbook / "samples" / "provenance.json")
+    code, said = fails(capsys, "sample", "--run", "first_student", "--num-steps", "25")
+    assert (code, "num_steps is 25; needed: 2, for which this student" in said) == (1, True)
+
+
 @pytest.mark.parametrize(
     ("argv", "sentence"),
     [
         (["prepare", "nowhere"], "nowhere does not exist"),
         (["train", "--dataset", "none.npy"], "spectrograms/none.npy does not exist"),
         (["sample", "--run", "nobody"], "runs/nobody does not exist"),
+        (["distill", "nobody"], "runs/nobody does not exist"),
         (["evaluate", "nowhere"], "nowhere does not exist"),
         (["profile", "--image-size", "60", "250"], "multiples of 8, such as (64, 248)"),
         (["vocoder", "none.npy"], "spectrograms/none.json does not exist"),

@@ -1,13 +1,15 @@
 """Configuration of a training run."""
 
 import dataclasses
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
 from ddpmlib.diffusion.process import PREDICTION_TYPES
 from ddpmlib.diffusion.schedules import MIN_NOISE_STEPS, SCHEDULES
 from ddpmlib.models.devices import DEVICES, PRECISIONS
-from ddpmlib.storage.parameters import check_seed, check_type, rename
+from ddpmlib.storage.parameters import OLD_NAMES, check_seed, check_type, rename
+from ddpmlib.storage.paths import fetch
 
 AT_LEAST = {"epochs": 1, "batch_size": 1, "sample_every": 1, "warmup_steps": 1}
 AT_LEAST |= {"num_samples": 0, "noise_steps": MIN_NOISE_STEPS, "student_steps": 0}
@@ -15,6 +17,10 @@ POSITIVE = ("learning_rate", "clip_norm", "checkpoint_minutes", "max_minutes")
 SHARES = ("ema_decay", "condition_dropout")
 CHOICES = {"device": DEVICES, "precision": PRECISIONS, "schedule": SCHEDULES}
 CHOICES |= {"prediction_type": PREDICTION_TYPES}
+# A student has these from its teacher, and begins nearly right, with a target that has no noise.
+AS_ITS_TEACHER = ("dataset", "bucket_name", "image_size", "noise_steps", "schedule")
+AS_ITS_TEACHER += ("prediction_type", "condition")
+STUDENT = {"student_steps": 4, "learning_rate": 3e-4, "batch_size": 4, "condition_dropout": 0.5}
 
 
 @dataclass(frozen=True)
@@ -87,6 +93,25 @@ class TrainConfig:
     def to_dict(self) -> dict:
         """Plain values for JSON."""
         return dataclasses.asdict(self)
+
+    @classmethod
+    def of_student(cls, run: str, **changes) -> "TrainConfig":
+        """Of a student of a run: as the run's config.json says, but for STUDENT and the changes.
+
+        Args:
+            run: a name in `data/runs/`, a folder, or gs://bucket/NAME.
+
+        Raises:
+            FileNotFoundError: no such run, or it has no config.json.
+        """
+        folder = fetch(run if run == "pretrained" or "/" in run else f"runs/{run}")
+        if not (path := folder / "config.json").is_file():
+            raise FileNotFoundError(f"{path} does not exist; needed: the folder of a run")
+        theirs = json.loads(path.read_text("utf-8"))
+        theirs = {OLD_NAMES.get(name, name): value for name, value in theirs.items()}
+        same = {name: theirs[name] for name in AS_ITS_TEACHER if name in theirs}
+        own = {"init_from": str(folder), "name": f"{folder.name}_student"}
+        return cls(**same | STUDENT | own | changes)
 
     @classmethod
     def from_parameters(cls, parameters: dict) -> "TrainConfig":

@@ -9,7 +9,7 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 
@@ -104,6 +104,25 @@ def train_from_config(config: TrainConfig, network: UNetConfig | None, resume: b
             print(advice)
     folder = data_folder() / "runs" / config.name
     train(config, data, validation, folder, network, resume, TrainingLines())
+
+
+def train_and_end(configure: Callable[[], TrainConfig], width: int, resume: bool) -> None:
+    """`train_from_config` as a command: what fails is one sentence, and exit code 1.
+
+    Args:
+        configure: makes the configuration, or raises.
+        width: of a network that begins with random weights.
+
+    Raises:
+        SystemExit: of a process that trains alone, if there is trouble.
+    """
+    try:
+        config = configure()
+        network = None if config.init_from else UNetConfig(width=width)
+        train_from_config(config, network, resume)
+    except (ValueError, OSError, FloatingPointError, KeyboardInterrupt) as error:
+        end_process(str(error) or "interrupted")
+    end_process("")
 
 
 def end_process(trouble: str) -> None:

@@ -3,7 +3,7 @@
 import pytest
 import torch
 from safetensors.torch import load_file
-from tiny import NETWORK, checkpoint, fit, tiny_config, write_data
+from tiny import NETWORK, assert_same_run, checkpoint, fit, tiny_config, write_data
 
 from ddpmlib.data.dataset import SpectrogramSet
 from ddpmlib.diffusion.ddpm import DDPM, WEIGHTS
@@ -11,6 +11,7 @@ from ddpmlib.models.unet import UNetConfig
 from ddpmlib.spectrogram.params import SpectrogramParams
 from ddpmlib.training.checkpoint import first_model
 from ddpmlib.training.loop import train
+from ddpmlib.training.run_directory import read_metrics
 
 
 @pytest.fixture(scope="module")
@@ -108,3 +109,36 @@ def test_a_run_is_not_resumed_from_other_first_weights(teacher, tmp_path):
     fit(tmp_path, epochs=1)
     with pytest.raises(ValueError, match=r"init_from is .*run but  in .*checkpoint.pt"):
         fit(tmp_path, init_from=str(teacher / "run"))
+
+
+def test_a_student_is_trained_resumed_and_loaded_like_any_run(teacher, tmp_path):
+    student = {"init_from": str(teacher / "run"), "student_steps": 2, "network": None}
+    fit(tmp_path, "whole", **student)
+    state = checkpoint(tmp_path / "whole")
+
+    def interrupt(progress):
+        if progress.step == 6:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(tmp_path, "parts", interrupt, **student, checkpoint_minutes=1e-9)
+    fit(tmp_path, "parts", **student)
+    assert_same_run(tmp_path / "parts", tmp_path / "whole")
+    made = DDPM.load(tmp_path / "whole")
+    assert made.is_student
+    assert made.guiding_model is None
+    assert [len(grid) for grid in made.learnt_grids.values()] == [2]
+    assert made.sample(1).shape == (1, 1, *made.params.image_size)
+    assert state["config"]["student_steps"] == 2
+    with pytest.raises(ValueError, match="student_steps is 4 but 2 in"):
+        fit(tmp_path, "whole", **student | {"student_steps": 4})
+    with pytest.raises(ValueError, match="the teacher is a student; needed: the run"):
+        fit(tmp_path, "again", **student | {"init_from": str(tmp_path / "whole")})
+
+
+def test_a_student_comes_nearer_to_its_teacher(teacher, tmp_path):
+    student = {"init_from": str(teacher / "run"), "student_steps": 2, "network": None}
+    fit(tmp_path, **student, epochs=40, learning_rate=3e-3, num_samples=0, ema_decay=0.9)
+    rows = read_metrics(tmp_path / "run")
+    assert rows[-1]["train_loss"] < 0.7 * rows[0]["train_loss"]
+    assert rows[-1]["validation_loss"] < 0.8 * rows[0]["validation_loss"]

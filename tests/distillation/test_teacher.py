@@ -74,7 +74,7 @@ def test_a_student_that_is_its_teacher_has_no_loss_where_one_step_is_one_step(mo
 def test_null_conditions_are_guided_by_none_and_others_away_from_it():
     spec = ClassCondition(2, ("ann", "eve"))
     teacher = Teacher(model(spec), 2)
-    torch.nn.init.normal_(teacher.model.network.condition.embedding.weight, std=3.0)
+    torch.nn.init.normal_(teacher.model.network.condition.table.weight, std=3.0)
     x_0, t, noise = inputs()
     condition = torch.tensor([0, -1] * 4)
     both, _, _ = teacher.target(x_0, t, noise, condition)
