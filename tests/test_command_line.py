@@ -111,7 +111,10 @@ def test_a_run_is_distilled_into_a_student_that_is_sampled_by_its_own_settings(w
     assert made_by["guidance_scale"] == 1
     reproduce(workbook / "samples" / "provenance.json")
     code, said = fails(capsys, "sample", "--run", "first_student", "--num-steps", "25")
-    assert (code, "num_steps is 25; needed: 2, for which this student" in said) == (1, True)
+    assert (code, "num_steps is 25; this student needs sampler 'ddim', num_steps 2" in said) == (
+        1,
+        True,
+    )
 
 
 @pytest.mark.parametrize(

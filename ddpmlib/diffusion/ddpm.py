@@ -79,6 +79,7 @@ class DDPM:
         condition=None,
         edit: Edit | None = None,
         time_grid: str | None = None,
+        guidance_interval: Sequence[float] | None = None,
         **options,
     ) -> np.ndarray:
         """Generate mel-spectrograms.
@@ -98,6 +99,7 @@ class DDPM:
                 `SpectrogramSet.conditions` has them; phones say how long the sample is.
             edit: a mel-spectrogram to begin from.
             time_grid: which noise steps are visited; see `sampling_timesteps`.
+            guidance_interval: where there is guidance, see `guided_model`; None: everywhere.
             options: passed to the sampler, such as eta for "ddim".
 
         Returns:
@@ -132,7 +134,7 @@ class DDPM:
         for start in range(0, count, batch_size):
             part = slice(start, start + batch_size)
             rows = conditions[part] if own else conditions
-            model = guided_model(self, guidance_scale, rows, wide)
+            model = guided_model(self, guidance_scale, rows, wide, guidance_interval)
             x_t = noise[part].to(device)
             if edit:
                 x_t = edit.begin(x_t, timesteps[0], self.alpha_bar)
@@ -146,17 +148,9 @@ class DDPM:
         """How `sample` goes about: see `samplers.settings_of`."""
         return settings_of(self.noise_steps, self.learnt_grids, self.is_student, **given)
 
-    def say(
-        self,
-        texts: str | Sequence[str],
-        seed: int = 0,
-        speed: float = 1.0,
-        guidance_scale: float | None = None,
-        num_steps: int | None = None,
-        **options,
-    ) -> list[Speech]:
+    def say(self, texts: str | Sequence[str], **options) -> list[Speech]:
         """Say texts: mel-spectrograms and sound of the length that each needs; see `speech.say`."""
-        return say(self, texts, seed, speed, guidance_scale, num_steps, **options)
+        return say(self, texts, **options)
 
     def noise(self, count: int, seed: int = 0, seconds: float | None = None) -> torch.Tensor:
         """Initial noise of `sample`, (count, 1, n_mels, n_frames), as wide as the training data or

@@ -1,13 +1,14 @@
 """Guidance: extrapolate away from a worse prediction, of the null condition or a guiding model."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from numbers import Real
 
 import torch
 
 from ddpmlib.diffusion.process import Model
+from ddpmlib.diffusion.schedules import log_snr
 from ddpmlib.diffusion.windows import over_windows
 from ddpmlib.models.condition_rows import drop_conditions
 
@@ -62,9 +63,41 @@ def guided(
 
 
 def guided_model(
-    model, guidance_scale: float, conditions: torch.Tensor | None, windows: int = 0
+    model,
+    guidance_scale: float,
+    conditions: torch.Tensor | None,
+    windows: int = 0,
+    interval: Sequence[float] | None = None,
 ) -> Model:
     """The guided prediction of a DDPM, with its guiding model or its null condition.
+
+    Args:
+        interval: first and last lambda (`log_snr`) with guidance; outside, the worse prediction is
+            not evaluated (Kynkäänniemi et al. 2024, "Applying Guidance in a Limited Interval").
+
+    Raises:
+        ValueError: as `guided`; or an interval that is none.
+    """
+    everywhere = _guided_model(model, guidance_scale, conditions, windows)
+    if interval is None:
+        return everywhere
+    if len(interval) != 2 or not interval[0] < interval[1]:
+        needed = "two values of log-SNR, the lower one first"
+        raise ValueError(f"guidance_interval is {interval}; needed: {needed}")
+    alone = _guided_model(model, 1.0, conditions, windows)
+
+    def predict(x_t: torch.Tensor, time: torch.Tensor) -> torch.Tensor:
+        power = model.alpha_bar[round(float(time[0]) * model.noise_steps)]
+        inside = interval[0] <= float(log_snr(power)) <= interval[1]
+        return (everywhere if inside else alone)(x_t, time)
+
+    return predict
+
+
+def _guided_model(
+    model, guidance_scale: float, conditions: torch.Tensor | None, windows: int
+) -> Model:
+    """The same, everywhere.
 
     Args:
         conditions: rows (batch, ...), or one for the whole batch; None: the null condition.

@@ -36,12 +36,17 @@ class SampleProvenance:
     num_steps: int = NUM_STEPS
     time_grid: str = "log_snr"
     guidance_scale: float = GUIDANCE_SCALE
+    guidance_interval: tuple[float, float] | None = None  # of log-SNR; None: everywhere
     seed: int = 0
     count: int = 1  # samples generated together
     index: int = 0  # which of them
     seconds: float | None = None  # length; None: that of the training data
     towards: int | None = None  # another seed: interpolate from the noise of one to the other
     condition: str | None = None  # a label or a text; None: the null condition
+
+    def __post_init__(self):
+        if self.guidance_interval is not None:  # JSON knows lists only
+            object.__setattr__(self, "guidance_interval", tuple(self.guidance_interval))
 
     @property
     def name(self) -> str:
@@ -51,12 +56,12 @@ class SampleProvenance:
             words = "_" + re.sub(r"[^\w-]+", "_", self.condition)[:30]
             if words[1:] != self.condition:
                 words += f"_{hashlib.sha256(self.condition.encode()).hexdigest()[:6]}"
+        within = "_".join(f"_{bound:g}" for bound in self.guidance_interval or ())
         towards = "" if self.towards is None else f"_to_{self.towards}"
         length = "" if self.seconds is None else f"_{self.seconds:g}s"
         return (
             f"{Path(self.run).name}_{self.weights[:8]}_{self.sampler}_{self.num_steps}"
-            f"_{self.time_grid}"
-            f"_g{self.guidance_scale:g}{words}_seed_{self.seed}{towards}"
+            f"_{self.time_grid}_g{self.guidance_scale:g}{within}{words}_seed_{self.seed}{towards}"
             f"_{self.index}_of_{self.count}{length}"
         )
 
@@ -104,7 +109,7 @@ def sample(
         ends = [model.noise(1, seed, provenance.seconds)[0] for seed in seeds]
         noise = slerp(*ends, np.linspace(0, 1, provenance.count))
     names = ("count", "sampler", "num_steps", "time_grid", "seed", "seconds")
-    names += ("guidance_scale", "condition")
+    names += ("guidance_scale", "guidance_interval", "condition")
     settings = {name: getattr(provenance, name) for name in names}
     return model.sample(**settings, callback=callback, noise=noise)
 

@@ -150,10 +150,11 @@ def settings_of(
     values = "dpmpp_2m", steps, grid, GUIDANCE_SCALE
     if is_student:
         values = "ddim", *learnt_grids, "learnt", 1.0
-        for (name, value), own in zip(given.items(), values, strict=True):
-            if value not in (None, own):
-                needed = f"{own!r}, for which this student was distilled"
-                raise ValueError(f"{name} is {value!r}; needed: {needed}")
+        own = dict(zip(given, values, strict=True))
+        for name, value in given.items():
+            if value not in (None, own[name]):
+                needed = ", ".join(f"{key} {wanted!r}" for key, wanted in own.items())
+                raise ValueError(f"{name} is {value!r}; this student needs {needed}")
     chosen = {name: value for name, value in given.items() if value is not None}
     return dict(zip(given, values, strict=True)) | chosen
 

@@ -64,7 +64,7 @@ def _rows(voice: Voice) -> list[dict]:
     everyday = fetch(EVERYDAY).read_text("utf-8").splitlines()[:COUNT]
 
     def say(each: list[str]) -> list[np.ndarray]:
-        return [model.say(text, seed)[0].audio for seed, text in enumerate(each)]
+        return [model.say(text, seed=seed)[0].audio for seed, text in enumerate(each)]
 
     def row(what: str, clips: list[np.ndarray], each: list[str]) -> dict:
         quality = evaluate(score_clips(clips, rate))

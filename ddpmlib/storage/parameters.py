@@ -115,6 +115,8 @@ def add_fields(
             options["action"] = argparse.BooleanOptionalAction
         elif field.type == tuple[int, int]:
             options |= {"type": int, "nargs": 2}
+        elif field.type == tuple[float, float] | None:
+            options |= {"type": float, "nargs": 2}
         else:  # such as float, or float | None
             options["type"] = next(iter(getattr(field.type, "__args__", [field.type])))
         parser.add_argument(f"--{field.name.replace('_', '-')}", **options)

@@ -11,6 +11,7 @@ from tiny import PARAMS
 from ddpmlib.diffusion.ddpm import DDPM
 from ddpmlib.diffusion.guidance import guided
 from ddpmlib.diffusion.samplers import SAMPLERS
+from ddpmlib.diffusion.schedules import log_snr, sampling_timesteps
 from ddpmlib.models.condition_rows import encode_conditions
 
 
@@ -96,6 +97,35 @@ def test_a_conditional_model_takes_no_notice_of_a_guiding_model():
     for condition in (None, [None, None]):
         samples = both.sample(2, num_steps=3, condition=condition)
         np.testing.assert_allclose(samples, unconditional, atol=1e-5)
+
+
+@pytest.mark.parametrize("interval", [None, (-1.0, 1.5), (20.0, 30.0)])
+def test_there_is_guidance_in_its_interval_only(interval, monkeypatch):
+    guided = replace(model(None), guiding_model=model(None, seed=5))
+    levels, predict = [], DDPM.predict
+
+    def spy(self, x_t, time, condition=None):
+        if self is guided.guiding_model:
+            levels.append(float(log_snr(self.alpha_bar[round(float(time[0]) * self.noise_steps)])))
+        return predict(self, x_t, time, condition)
+
+    monkeypatch.setattr(DDPM, "predict", spy)
+    options = {"num_steps": 8, "guidance_scale": 3.0}
+    mels = guided.sample(1, **options, guidance_interval=interval)
+    inside = interval or (-np.inf, np.inf)
+    grid = sampling_timesteps(guided.alpha_bar, 8, "log_snr")
+    wanted = [float(log_snr(guided.alpha_bar[t])) for t in grid]
+    assert levels == [level for level in wanted if inside[0] <= level <= inside[1]]
+    everywhere = guided.sample(1, **options)
+    nowhere = guided.sample(1, **options | {"guidance_scale": 1})
+    assert np.array_equal(mels, everywhere) == (interval is None)
+    assert np.array_equal(mels, nowhere) == (interval == (20.0, 30.0))
+
+
+@pytest.mark.parametrize("interval", [(2.0, -1.0), (1.0,), (1.0, float("nan"))])
+def test_an_interval_that_is_none_is_named(interval):
+    with pytest.raises(ValueError, match=r"guidance_interval is .*; needed: two values of log-SNR"):
+        model(None).sample(1, num_steps=2, guidance_interval=interval)
 
 
 LONG = 3 * PARAMS.seconds

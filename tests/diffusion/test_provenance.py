@@ -48,6 +48,7 @@ def made_by(**changes) -> SampleProvenance:
         {"towards": 7, "guidance_scale": 1.0},
         {"seconds": 0.2},
         {"seconds": 0.03, "sampler": "ddim"},
+        {"time_grid": "uniform", "guidance_interval": (-1.0, 2.0)},
     ],
 )
 def test_a_favourite_is_reproduced_to_the_bit(model, changes):
@@ -68,6 +69,7 @@ def test_a_favourite_is_reproduced_to_the_bit(model, changes):
 
 def test_different_provenance_has_different_names(model):
     changes = [{}, {"seed": 1}, {"index": 2}, {"count": 4}, {"num_steps": 6}, {"sampler": "ddim"}]
+    changes += [{"time_grid": "uniform"}, {"guidance_interval": (-2.0, 2.0)}]
     changes += [{"towards": 1}, {"seconds": 1.5}, {"guidance_scale": 1.5}, {"weights": "other"}]
     changes += [{"condition": words} for words in ("ann", "a b", "a_b", "a" * 99, "a" * 98)]
     assert len({made_by(**change).name for change in changes}) == len(changes)
@@ -158,6 +160,17 @@ def test_files_made_with_the_old_names_are_reproduced(model):
     text = path.read_text().replace("num_steps", "steps").replace("guidance_scale", "guidance")
     path.write_text(text)
     assert np.array_equal(provenance.reproduce(path)[0], mel)
+
+
+def test_files_from_before_there_were_grids_are_reproduced_on_even_times(model):
+    made = made_by(time_grid="uniform")
+    mel = provenance.sample(model, made)[made.index]
+    path = provenance.save_favourite(made, mel, image_to_audio(mel, model.params), 16_000)
+    values = json.loads(path.read_text())
+    del values["time_grid"], values["guidance_interval"]
+    path.write_text(json.dumps(values))
+    assert np.array_equal(provenance.reproduce(path)[0], mel)
+    assert not np.array_equal(provenance.sample(model, replace(made, time_grid="log_snr"))[1], mel)
 
 
 def test_samples_are_saved_with_their_provenance(model, tmp_path):
