@@ -11,6 +11,6 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "provenance": ["SampleProvenance"],
         "samplers": ["SAMPLERS"],
         "speech": ["Speech", "replace_word", "save_speech"],
-        "schedules": ["SCHEDULES", "log_snr", "noise_schedule", "sampling_timesteps"],
+        "schedules": ["SCHEDULES", "noise_schedule"],
     },
 )

@@ -5,7 +5,9 @@ import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import ArrayLike
 
 SCHEDULES = ("linear", "cosine")
 TIME_GRIDS = ("log_snr", "uniform", "learnt")
@@ -65,11 +67,11 @@ def read_time_grids(folder: Path) -> dict[int, tuple[int, ...]]:
     return found
 
 
-def log_snr(power: torch.Tensor | float) -> torch.Tensor:
-    """lambda = log(signal / sigma) of an alpha_bar, half the logarithm of the signal-to-noise ratio
-    (Lu et al. 2022, "DPM-Solver", section 2.1)."""
-    power = torch.as_tensor(power, dtype=torch.float64)
-    return 0.5 * torch.log(power / (1 - power))
+def log_snr(alpha_bar: ArrayLike) -> np.ndarray:
+    """lambda = log(signal / sigma) of alpha_bar, which is on the CPU: half the logarithm of the
+    signal-to-noise ratio (Lu et al. 2022, "DPM-Solver", section 2.1)."""
+    power = np.asarray(alpha_bar, np.float64)
+    return 0.5 * np.log(power / (1 - power))
 
 
 def sampling_timesteps(
@@ -116,8 +118,8 @@ def sampling_timesteps(
         return [round(first - i * first / num_steps) - 1 for i in range(num_steps)]
     levels = log_snr(alpha_bar[:first])
     most_noise = max(LOG_SNR[0], float(levels[-1]))
-    wanted = torch.linspace(most_noise, max(LOG_SNR[1], most_noise), num_steps, dtype=levels.dtype)
-    nearest = (levels[:, None] - wanted).abs().argmin(dim=0).tolist()
+    wanted = np.linspace(most_noise, max(LOG_SNR[1], most_noise), num_steps)
+    nearest = np.abs(levels[:, None] - wanted).argmin(axis=0).tolist()
     timesteps = [first - 1]
     for left, t in zip(range(num_steps - 2, -1, -1), nearest[1:], strict=True):
         timesteps.append(max(left, min(t, timesteps[-1] - 1)))

@@ -108,16 +108,16 @@ def _weights(
 ) -> np.ndarray:
     """The error of one step as weights of x_t and x_0 at its start, of the x_t where it should have
     led, and of x_0 one step before. Samplers are linear in these, so unit vectors show them."""
-    x_t, x_0, wanted, previous = torch.eye(4, dtype=torch.float64)
+    x_t, x_0, wanted, previous = np.eye(4)
     step = SAMPLERS[sampler]()
 
-    def to(x_t, x_0, now: float, later: float) -> torch.Tensor:
+    def to(x_t: np.ndarray, x_0: np.ndarray, now: float, later: float) -> np.ndarray:
         eps = (x_t - now**0.5 * x_0) / (1 - now) ** 0.5
         return step(x_t, x_0, eps, now, later)
 
     if before < start:
-        to(torch.zeros_like(x_t), previous, levels[before], levels[start])
-    return (to(x_t, x_0, levels[start], levels[end]) - wanted).numpy()
+        to(0 * x_t, previous, levels[before], levels[start])
+    return to(x_t, x_0, levels[start], levels[end]) - wanted
 
 
 def best_path(errors: np.ndarray, num_steps: int) -> list[int]:
