@@ -72,7 +72,9 @@ def test_a_seed_says_it_again_and_another_one_otherwise(model):
 
 def test_sentences_follow_each_other_and_depend_on_their_number_alone(model):
     [said] = model.say(f"Good day, sir! {TEXT}", seed=3, **FASTER)
-    parts = [model.say(text, 3 + i, **FASTER)[0] for i, text in enumerate(["Good day, sir!", TEXT])]
+    parts = [
+        model.say(text, seed=3 + i, **FASTER)[0] for i, text in enumerate(["Good day, sir!", TEXT])
+    ]
     assert [a for part in parts for a in part.alignments] == list(said.alignments)
     assert np.array_equal(np.concatenate([part.mel for part in parts], axis=-1), said.mel)
     # Between them there is silence, and no step of the sound.
