@@ -90,7 +90,8 @@ def test_the_console_script_is_the_command_line(capsys):
 
 def loaded_by(code: str) -> set[str]:
     """Large libraries that a new interpreter has loaded after some code."""
-    code += "; import sys; print(*{'torch', 'librosa', 'numpy'} & set(sys.modules))"
+    large = {"torch", "librosa", "numpy", "scipy", "matplotlib", "IPython", "ipywidgets", "av"}
+    code += f"; import sys; print(*{large} & set(sys.modules))"
     answer = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
@@ -105,3 +106,10 @@ def test_importing_the_library_and_the_faces_of_its_wings_is_instant():
 
 def test_worker_processes_never_load_torch():
     assert loaded_by("import ddpmlib.data.preparation") == {"numpy"}
+
+
+def test_a_model_is_loaded_and_its_mel_spectrogram_shown_without_what_neither_needs():
+    code = "import ddpmlib.diffusion.ddpm, ddpmlib.diffusion.provenance; "
+    code += "from ddpmlib.interface.players import mel_ticks; "
+    code += "from ddpmlib.spectrogram import DEFAULT; mel_ticks(DEFAULT)"
+    assert loaded_by(code) == {"torch", "numpy"}

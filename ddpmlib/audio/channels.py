@@ -85,12 +85,15 @@ class FlatTops:
 
     def add(self, block: np.ndarray) -> None:
         """Take in a block (n, channels), without offset."""
-        size = np.abs(block)
-        top = size > CLIPPED * self.peaks
         self.samples += len(block)
-        self.flat += np.count_nonzero((block[1:] == block[:-1]) & top[1:], axis=0)
-        self.crowded += np.count_nonzero(top, axis=0)
-        self.loud += np.count_nonzero(size > LOUD * self.peaks, axis=0)
+        for channel, (samples, peak) in enumerate(zip(block.T, self.peaks, strict=True)):
+            size = np.abs(samples)
+            loud = np.flatnonzero(size > LOUD * peak)  # few of speech
+            top = loud[size[loud] > CLIPPED * peak]
+            behind = top[top > 0]
+            self.flat[channel] += np.count_nonzero(samples[behind] == samples[behind - 1])
+            self.crowded[channel] += len(top)
+            self.loud[channel] += len(loud)
 
     @property
     def found(self) -> np.ndarray:

@@ -91,8 +91,9 @@ def _blocks(start: int, end: int) -> list[tuple[int, int]]:
 
 def _powers(samples: np.ndarray) -> np.ndarray:
     """Sum of squares of every HOP samples."""
-    squares = np.square(samples, dtype=np.float64)
-    return np.pad(squares, (0, -len(squares) % HOP)).reshape(-1, HOP).sum(axis=1)
+    squares = np.zeros(-(-len(samples) // HOP) * HOP)
+    squares[: len(samples)] = samples
+    return np.square(squares, out=squares).reshape(-1, HOP).sum(axis=1)
 
 
 def save_wav(path: str | Path, samples: np.ndarray, sample_rate: int) -> None:

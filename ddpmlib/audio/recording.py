@@ -151,12 +151,12 @@ def _mix(
     stream = soxr.ResampleStream(part.rate, sample_rate, 1, dtype="float32", quality="HQ")
     missing = -(-part.samples * sample_rate // part.rate)
     mean, weights = part.mean.astype(np.float32), weights.astype(np.float32)
-    used, left = weights != 0, part.samples
-    tops = FlatTops(np.maximum(part.highest - mean, mean - part.lowest)[used])
+    peaks, left = np.maximum(part.highest - mean, mean - part.lowest), part.samples
+    tops = FlatTops(np.where(weights != 0, peaks, np.inf))  # that nothing of the others reaches
     while left:
         block = next(blocks) - mean
         left -= len(block)
-        tops.add(block[:, used])
+        tops.add(block)
         mono = block[:, 0] if len(mean) == 1 else np.einsum("nc,c->n", block, weights)
         if part.rate != sample_rate:
             mono = stream.resample_chunk(np.ascontiguousarray(mono), last=not left)[:missing]

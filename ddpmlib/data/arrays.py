@@ -52,7 +52,7 @@ def write_mels(
                 tops.append(image.max(axis=0))
                 outline.append(image[:, :: -(-frames[0] // OUTLINE)])
                 done += image.shape[1]
-            yield image[None, None]
+            yield image.astype(np.float16)[None, None]  # before overlapping segments repeat it
 
     if overlap is None:
         facts = {"frames": sum(frames)}

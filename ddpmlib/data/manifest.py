@@ -3,7 +3,7 @@
 import contextlib
 import statistics
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from ddpmlib.data.split import alike
@@ -177,4 +177,4 @@ def appender(into: Path) -> Iterator[Callable[[Entry], None]]:
 
 
 def _values(entry: Entry) -> dict:
-    return {MELS if name == "mels" else name: value for name, value in asdict(entry).items()}
+    return {MELS if name == "mels" else name: value for name, value in vars(entry).items()}

@@ -1,6 +1,6 @@
 """Folder of recordings -> one array of mel-spectrograms per recording, in parallel and resumable.
 
-Apart from `dataset`, so that its worker processes never load torch.
+Apart from `dataset`, so that its worker processes never load torch, nor librosa, for its seconds.
 """
 
 import hashlib

@@ -155,5 +155,7 @@ def _covered(sequence: Sequence[Entry], n_frames: int, overlap: float) -> list[r
 
 def _pad(mel: np.ndarray, n_frames: int, padding: float) -> np.ndarray:
     """At least n_frames wide."""
-    missing = max(0, n_frames - mel.shape[-1])
+    missing = n_frames - mel.shape[-1]
+    if missing <= 0:
+        return mel
     return np.pad(mel, [(0, 0)] * (mel.ndim - 1) + [(0, missing)], constant_values=padding)

@@ -12,6 +12,7 @@ from pathlib import PurePosixPath
 
 import numpy as np
 
+from ddpmlib.spectrogram.mel import band_edges
 from ddpmlib.spectrogram.params import SpectrogramParams
 
 # Of a file's name: "_mic2", "-ch1", "_left"; "sp0.9-" of Kaldi's copies at another speed.
@@ -84,19 +85,18 @@ def signature(mel: np.ndarray, params: SpectrogramParams) -> str:
 
     Empty for one that is shorter than SHORTEST or has no more than one level.
     """
-    import librosa
-
-    n_mels, frames = mel.shape
+    frames = mel.shape[1]
     if frames * params.hop_length < SHORTEST * params.sample_rate:
         return ""
-    centres = librosa.mel_frequencies(n_mels + 2, fmin=params.fmin, fmax=params.fmax)[1:-1]
-    mel = mel[: max(1, int(np.searchsorted(centres, HIGHEST)))]
+    mel = mel[: max(1, int(np.searchsorted(band_edges(params)[1:-1], HIGHEST)))]
     mel = np.maximum(mel, np.quantile(mel, 0.99) - 2 * FLOOR_DB / params.top_db)
     bands = np.stack([b.mean(axis=0) for b in np.array_split(mel, min(BANDS, len(mel)))])
+    sums = np.zeros((len(bands), frames + 1))
+    sums[:, 1:] = bands.cumsum(axis=1)
     ends = np.linspace(0, frames, PARTS + 1)
-    sums = np.pad(bands.cumsum(axis=1), ((0, 0), (1, 0)))
-    sums = np.stack([np.interp(ends, np.arange(frames + 1), each) for each in sums])
-    course = np.diff(sums, axis=1)
+    before = np.minimum(ends.astype(int), frames - 1)
+    at_ends = sums[:, before] + (sums[:, before + 1] - sums[:, before]) * (ends - before)
+    course = np.diff(at_ends, axis=1)
     course -= course.mean(axis=1, keepdims=True)  # another microphone changes the mean of a band
     if not (peak := np.abs(course).max()) > 1e-6:
         return ""

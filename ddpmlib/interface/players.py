@@ -12,6 +12,7 @@ import numpy as np
 
 from ddpmlib.audio.cleaning import gain
 from ddpmlib.metrics.statistics import Estimate
+from ddpmlib.spectrogram.mel import band_edges
 from ddpmlib.spectrogram.params import SpectrogramParams
 
 COLORS = "magma"  # even steps of brightness, also in grey print and for colour-blind eyes
@@ -57,9 +58,7 @@ PARTS = (
 
 def mel_ticks(params: SpectrogramParams) -> tuple[np.ndarray, list[int]]:
     """Where in the bands (0 ... n_mels, from below) some frequencies lie, and these in Hz."""
-    import librosa
-
-    bands = librosa.mel_frequencies(params.n_mels + 2, fmin=params.fmin, fmax=params.fmax)
+    bands = band_edges(params)
     hertz = [hz for hz in TICKS if params.fmin < hz <= params.fmax]
     return np.interp(hertz, bands[1:-1], np.arange(params.n_mels) + 0.5), hertz
 

@@ -1,6 +1,8 @@
-"""Waveform -> mel-spectrogram: windows, Fourier transform, triangular bands."""
+"""Waveform -> mel-spectrogram: windows, Fourier transform, triangular bands.
 
-import itertools
+Bands and windows are those of librosa to the last bit, without the seconds in which it is loaded.
+"""
+
 import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -16,23 +18,18 @@ BANDWIDTH_DB = (
 )
 AT_ONCE = 64  # frames; four times as many took twice as long, for the cache of a processor
 BLOCK = 1024  # frames handed on at once
+# Mel scale of Slaney 1998, "Auditory Toolbox": linear up to LINEAR Hz, logarithmic above.
+LINEAR, HZ_PER_MEL, LOG_STEP = 1000.0, 200 / 3, np.log(6.4) / 27
 
 
 @lru_cache(maxsize=8)
 def mel_filters(params: SpectrogramParams, semitones: float = 0.0) -> np.ndarray:
     """Triangular filters of height 1, (n_mels, n_fft / 2 + 1) float32."""
-    import librosa
-
-    with warnings.catch_warnings():  # of empty filters; see `check_bands`
-        warnings.simplefilter("ignore")
-        filters = librosa.filters.mel(
-            sr=params.sample_rate * 2 ** (semitones / 12),
-            n_fft=params.n_fft,
-            n_mels=params.n_mels,
-            fmin=params.fmin,
-            fmax=params.fmax,
-            norm=None,
-        )
+    edges = band_edges(params)
+    bins = np.fft.rfftfreq(params.n_fft, 1 / (params.sample_rate * 2 ** (semitones / 12)))  # Hz
+    away, widths = edges[:, None] - bins, np.diff(edges)[:, None]
+    triangles = np.minimum(-away[:-2] / widths[:-1], away[2:] / widths[1:])
+    filters = np.maximum(0, triangles).astype(np.float32)
     filters.flags.writeable = False
     return filters
 
@@ -65,21 +62,29 @@ def bandwidth(loudest: np.ndarray, params: SpectrogramParams) -> float:
     if highest < 0:
         return 0.0
     # The upper half of a triangle is where its sound may end.
-    ends = (_edges(params)[1:-1] + _edges(params)[2:]) / 2
+    edges = band_edges(params)
+    ends = (edges[1:-1] + edges[2:]) / 2
     return params.fmax if highest == params.n_mels - 1 else float(ends[highest])
 
 
 def bands_above(hertz: float, params: SpectrogramParams) -> int:
     """Number of mel bands whose middle is higher."""
-    return int(np.sum(_edges(params)[1:-1] > hertz))
+    return int(np.sum(band_edges(params)[1:-1] > hertz))
 
 
 @lru_cache(maxsize=8)
-def _edges(params: SpectrogramParams) -> np.ndarray:
+def band_edges(params: SpectrogramParams) -> np.ndarray:
     """(n_mels + 2,) Hz; of each band, three in a row are its lower end, middle and upper end."""
-    import librosa
+    knee = LINEAR / HZ_PER_MEL
 
-    return librosa.mel_frequencies(params.n_mels + 2, fmin=params.fmin, fmax=params.fmax)
+    def mel(hertz: float) -> float:
+        return hertz / HZ_PER_MEL if hertz < LINEAR else knee + np.log(hertz / LINEAR) / LOG_STEP
+
+    mels = np.linspace(mel(params.fmin), mel(params.fmax), params.n_mels + 2)
+    edges = LINEAR * np.exp(LOG_STEP * (mels - knee))
+    edges = np.where(mels < knee, HZ_PER_MEL * mels, edges)
+    edges.flags.writeable = False
+    return edges
 
 
 @lru_cache(maxsize=32)
@@ -89,6 +94,15 @@ def _sparse_filters(params: SpectrogramParams, semitones: float):
     from scipy.sparse import csr_array
 
     return csr_array(mel_filters(params, semitones))
+
+
+@lru_cache(maxsize=8)
+def _hann(params: SpectrogramParams) -> np.ndarray:
+    """(n_fft,) float32; a full-scale sine has magnitude 1 behind it."""
+    hann = 0.5 + 0.5 * np.cos(np.linspace(-np.pi, np.pi, params.n_fft + 1)[:-1])
+    hann = (hann / window_gain(params)).astype(np.float32)
+    hann.flags.writeable = False
+    return hann
 
 
 def window_gain(params: SpectrogramParams) -> float:
@@ -126,17 +140,15 @@ def mel_blocks(
         samples: the sum of their lengths.
     """
     from scipy.fft import rfft
-    from scipy.signal import get_window
 
     if not speed > 0:
         raise ValueError(f"speed is {speed}; it must be above 0")
     n_fft = params.n_fft
     starts = frame_starts(samples, params, speed)
-    hann = (get_window("hann", n_fft) / window_gain(params)).astype(np.float32)
-    filters = _sparse_filters(params, semitones)
+    hann, filters = _hann(params), _sparse_filters(params, semitones)
     held, begin, done = np.zeros(n_fft // 2, np.float32), 0, 0
     behind = np.zeros(max(0, n_fft - samples) + n_fft // 2, np.float32)  # at least a whole window
-    for block in itertools.chain(audio, [behind]):
+    for block in _ending_with(behind, audio):
         held = np.concatenate([held, block])
         ready = int(np.searchsorted(starts, begin + len(held) - n_fft, side="right"))
         if ready > done:
@@ -146,12 +158,24 @@ def mel_blocks(
             mel = np.empty((params.n_mels, len(places)), np.float32)
             for some in range(0, len(places), AT_ONCE):
                 part = slice(some, some + AT_ONCE)
-                stft = rfft(windows[places[part]] * hann)
+                frames = windows[places[part]]
+                frames *= hann
+                stft = rfft(frames)
                 mel[:, part] = filters @ (stft.real**2 + stft.imag**2).T
             yield mel
         done = ready
         over = min(len(held), (starts[done] if done < len(starts) else np.inf) - begin)
         held, begin = held[int(over) :], begin + int(over)
+
+
+def _ending_with(end: np.ndarray, blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    """The blocks, with `end` at the end of the last: few frames alone take as long as many."""
+    last = np.zeros(0, np.float32)
+    for block in blocks:
+        if len(last):
+            yield last
+        last = block
+    yield np.concatenate([last, end])
 
 
 def frame_starts(samples: int, params: SpectrogramParams, speed: float = 1.0) -> np.ndarray:

@@ -49,10 +49,11 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
         temporary = Path(name)
         try:
             yield temporary
-            temporary.chmod(0o644)  # mkstemp makes files private to their owner
-            temporary.replace(path)
-        finally:
+            os.chmod(temporary, 0o644)  # mkstemp makes files private to their owner
+            os.replace(temporary, path)
+        except BaseException:
             temporary.unlink(missing_ok=True)
+            raise
 
 
 def write_array(

@@ -197,9 +197,15 @@ def test_memory_does_not_grow_with_the_number_of_recordings(tmp_path):
     assert peaks[1] - peaks[0] < 2, peaks  # MB; the mels of all are 5, their sounds 46
 
 
-def test_workers_never_load_torch():
-    done = python("import sys, ddpmlib.data.preparation; print('torch' in sys.modules)")
-    assert done.stdout == "False\n", done.stderr
+def test_workers_never_load_what_takes_longer_than_their_work(tmp_path):
+    write(tmp_path / "a.wav", vowel(2))
+    done = python(
+        "import sys; from ddpmlib.data.preparation import Preparation, prepare;"
+        f"prepare({str(tmp_path)!r}, {str(tmp_path / 'out')!r}, Preparation(), workers=1);"
+        "print(*{'torch', 'librosa', 'numba', 'scipy.signal', 'av'} & set(sys.modules))"
+    )
+    assert done.stdout == "\n", done.stderr
+    assert read_manifest(tmp_path / "out")[0].signature
 
 
 KILLING = """

@@ -3,6 +3,7 @@
 import re
 from dataclasses import replace
 
+import librosa
 import numpy as np
 import pytest
 from cases import one_sentence, tone
@@ -10,6 +11,7 @@ from cases import one_sentence, tone
 from ddpmlib.spectrogram.mel import (
     audio_to_image,
     audio_to_mel,
+    band_edges,
     bands_above,
     bandwidth,
     check_bands,
@@ -36,6 +38,22 @@ def test_a_full_scale_sine_at_the_centre_of_a_band_is_0_db(band, params):
     middle = mel[:, mel.shape[1] // 2]
     assert middle.argmax() == band
     assert 10 * np.log10(middle[band]) == pytest.approx(0, abs=2)  # its neighbours' skirts add
+
+
+@pytest.mark.parametrize("semitones", [0, -5, 3])
+@pytest.mark.parametrize(
+    "params",
+    [*PRESETS.values(), replace(DEFAULT, fmin=1500.0), replace(DEFAULT, fmin=55.0, fmax=900.0)],
+)
+def test_bands_are_those_of_librosa(params, semitones):
+    edges = {"fmin": params.fmin, "fmax": params.fmax}
+    rate = params.sample_rate * 2 ** (semitones / 12)
+    theirs = librosa.filters.mel(
+        sr=rate, n_fft=params.n_fft, n_mels=params.n_mels, norm=None, **edges
+    )
+    np.testing.assert_array_equal(mel_filters(params, semitones), theirs)
+    theirs = librosa.mel_frequencies(params.n_mels + 2, **edges)
+    np.testing.assert_array_equal(band_edges(params), theirs)
 
 
 @pytest.mark.parametrize("samples", [0, 1, 100, 1023, 1024, 16_000])
