@@ -1,7 +1,6 @@
 """What makes the experiments small enough for tests: a tiny network, few clips, few resamples."""
 
 from functools import partial
-from importlib import import_module
 
 import pytest
 
@@ -19,9 +18,6 @@ def shrink(patch: pytest.MonkeyPatch) -> None:
     """For the whole of a module-scoped fixture."""
     patch.setenv("LOKY_MAX_CPU_COUNT", "1")  # clips are scored in this process
     patch.setattr(statistics, "RESAMPLES", 50)
-    griffin_lim = import_module("ddpmlib.vocoder.griffin_lim")  # also the name of its function
-    patch.setattr(griffin_lim, "ITERATIONS", 4)
-    patch.setattr(griffin_lim, "UPDATES", 20)
     patch.setattr(training_runs, "UNetConfig", lambda width=8: TINY)
     patch.setattr(training_runs, "BaselineConfig", lambda: TINY)
     patch.setattr(training_runs, "TrainConfig", partial(TrainConfig, batch_size=8))
