@@ -46,7 +46,7 @@ def librosa_vocoder(image: np.ndarray, params: SpectrogramParams) -> np.ndarray:
     """Waveform of a mel-spectrogram by librosa alone, at the scale of its own `melspectrogram`.
 
     The tolerance of its solver is absolute, and sound at this scale is below it: the solver stops
-    where it starts, from a clipped least-squares solution. `librosa_vocoder_converged` lets it go on.
+    where it starts, at a clipped least-squares solution. `librosa_vocoder_converged` lets it run.
     """
     import librosa
 
