@@ -1,20 +1,28 @@
 """Configuration of a training run."""
 
 import dataclasses
-from dataclasses import dataclass
+import json
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ddpmlib.diffusion.process import PREDICTION_TYPES
 from ddpmlib.diffusion.schedules import MIN_NOISE_STEPS, SCHEDULES
 from ddpmlib.models.devices import DEVICES, PRECISIONS
-from ddpmlib.storage.parameters import check_seed, check_type, rename
+from ddpmlib.models.muon import OPTIMIZERS
+from ddpmlib.models.unet import UNetConfig
+from ddpmlib.storage.parameters import OLD_NAMES, check_seed, check_type, rename
 
 AT_LEAST = {"epochs": 1, "batch_size": 1, "sample_every": 1, "warmup_steps": 1}
 AT_LEAST |= {"num_samples": 0, "noise_steps": MIN_NOISE_STEPS}
 POSITIVE = ("learning_rate", "clip_norm", "checkpoint_minutes", "max_minutes")
 SHARES = ("ema_decay", "condition_dropout")
 CHOICES = {"device": DEVICES, "precision": PRECISIONS, "schedule": SCHEDULES}
-CHOICES |= {"prediction_type": PREDICTION_TYPES}
+CHOICES |= {"prediction_type": PREDICTION_TYPES, "optimizer": OPTIMIZERS}
+# These shape the model or the steps of its training; a resumed run must not change them.
+FIXED = ("image_size", "noise_steps", "schedule", "prediction_type", "batch_size", "seed")
+FIXED += ("optimizer", "ema_decay", "init_from", "condition", "condition_dropout")
+# Defaults of earlier versions: a run that was begun with them goes on with them.
+EARLIER = {"optimizer": "adam", "batch_size": 16, "learning_rate": 4e-4}
 
 
 @dataclass(frozen=True)
@@ -22,9 +30,9 @@ class TrainConfig:
     """Parameters of a training run; the first nine mean what they meant in the original project."""
 
     epochs: int = 100  # passes over the training data
-    batch_size: int = 16  # mel-spectrograms a step, over all processes
+    batch_size: int = 4  # mel-spectrograms a step, over all processes; a GPU takes more at once
     image_size: tuple[int, int] = (64, 256)  # (n_mels, n_frames); must be that of the data
-    learning_rate: float = 4e-4  # of Adam, after warm-up
+    learning_rate: float = 2e-3  # after warm-up
     device: str = "auto"  # auto, cpu, cuda or mps
     dataset: str = "sample_corpus.npy"  # name of the data, for the record
     bucket_name: str = ""  # bucket of the data; empty: local
@@ -43,6 +51,7 @@ class TrainConfig:
     sample_every: int = 1  # epochs
     checkpoint_minutes: float = 5.0  # between checkpoints inside a long epoch, and between uploads
     warmup_steps: int = 100  # of the learning rate
+    optimizer: str = "muon"  # muon (for kernels of convolutions, adam for the rest) or adam
     clip_norm: float = 1.0  # of the gradient
     precision: str = "auto"  # auto, bfloat16 or float32
 
@@ -84,6 +93,20 @@ class TrainConfig:
         """Plain values for JSON."""
         return dataclasses.asdict(self)
 
+    def as_begun(self, begun: dict) -> "TrainConfig":
+        """This config, with the EARLIER defaults that a run was begun with in place of ours.
+
+        Args:
+            begun: the config of the run, as `to_dict` returned it.
+        """
+        plain = TrainConfig()
+        earlier = {
+            name: value
+            for name, value in EARLIER.items()
+            if begun.get(name, value) == value and getattr(self, name) == getattr(plain, name)
+        }
+        return replace(self, **earlier)
+
     @classmethod
     def from_parameters(cls, parameters: dict) -> "TrainConfig":
         """Read the parameters of a notebook; an unknown name raises TypeError naming it."""
@@ -92,3 +115,18 @@ class TrainConfig:
         if unknown := sorted(set(parameters) - known):
             raise TypeError(f"unknown parameter {unknown[0]!r}; known: {', '.join(sorted(known))}")
         return cls(**parameters)
+
+
+def fixed_settings(description: dict) -> dict:
+    """What a resumed run must not change, by present names; one from before a setting existed has
+    its default, or the EARLIER one."""
+    config = {OLD_NAMES.get(name, name): value for name, value in description["config"].items()}
+    config = plain(TrainConfig().to_dict() | EARLIER) | config
+    unet = plain(UNetConfig().to_dict()) | description["unet"]
+    unet["condition of the U-Net"] = unet.pop("condition")
+    return {name: config[name] for name in FIXED} | unet | {"data": description["data"]}
+
+
+def plain(values: dict) -> dict:
+    """As JSON would return it: lists for tuples."""
+    return json.loads(json.dumps(values))
