@@ -18,7 +18,7 @@ demo: $(INSTALLED)  ## sample corpus -> spectrograms -> six minutes of training 
 	$(PAPERMILL) notebooks/02_build_spectrograms.ipynb $(DEMO)/02_build_spectrograms.ipynb \
 		-p metadata sentences.csv -p align True -p overlap 0.5
 	$(PAPERMILL) notebooks/03_train_ddpm.ipynb $(DEMO)/03_train_ddpm.ipynb -p name demo \
-		-p condition phones -p learning_rate 0.002 -p max_minutes $(MINUTES)
+		-p condition phones -p max_minutes $(MINUTES)
 	$(PAPERMILL) notebooks/04_sample_and_listen.ipynb $(DEMO)/04_sample_and_listen.ipynb -p run demo \
 		-r text "$(TEXT)"
 	$(BIN)/jupyter nbconvert --log-level WARN --to html $(DEMO)/04_sample_and_listen.ipynb

@@ -60,9 +60,8 @@ def run_prepare(args: argparse.Namespace) -> None:
 
     params = SpectrogramParams(**fields_of(SpectrogramParams, args))
     preparation = Preparation(params, **fields_of(Preparation, args))
-    name, aligner = args.name or Path(args.folder).name, None
-    if args.align:
-        aligner = Aligner(Lexicon(args.pronunciations, args.spell))
+    name = args.name or Path(args.folder).name
+    aligner = Aligner(Lexicon(args.pronunciations, args.spell)) if args.align else None
     how = {"metadata": args.metadata, "aligner": aligner}
     print(build_dataset(args.folder, name, preparation, args.workers, **how))
 
@@ -95,8 +94,7 @@ def run_distill(args: argparse.Namespace) -> None:
     from ddpmlib.training.config import TrainConfig
     from ddpmlib.training.distributed import train_and_end
 
-    values = fields_of(TrainConfig, args)
-    given = {name: value for name, value in values.items() if value is not None}
+    given = {n: value for n, value in fields_of(TrainConfig, args).items() if value is not None}
     train_and_end(lambda: TrainConfig.of_student(args.run, **given), args.width, args.resume)
 
 
@@ -116,8 +114,7 @@ def run_sample(args: argparse.Namespace) -> None:
 
     model = DDPM.load(provenance.run_folder(args.run), args.device)
     values = fields_of(provenance.SampleProvenance, args)
-    names = ("sampler", "num_steps", "time_grid", "guidance_scale")
-    values |= model.settings(**{name: values[name] for name in names})
+    values |= model.settings(**{name: values[name] for name in model.settings()})
     made_by = provenance.SampleProvenance(weights=provenance.weights_hash(args.run), **values)
     for path in provenance.save_samples(
         args.out, made_by, provenance.sample(model, made_by), model
@@ -151,8 +148,7 @@ def run_say(args: argparse.Namespace) -> None:
     if (args.text is None) == (args.file is None):
         raise ValueError("needed: either a text, or --file with one text a line")
     model = DDPM.load(run_folder(args.run), args.device)
-    names = ("seed", "speed", "num_steps", "guidance_scale")
-    how = {name: getattr(args, name) for name in names}
+    how = {n: getattr(args, n) for n in ("seed", "speed", "num_steps", "guidance_scale")}
     how["lexicon"] = Lexicon(args.pronunciations, args.spell)
     if args.file:
         print(*say_file(model, args.file, args.out or "said", **how), sep="\n")

@@ -2,7 +2,6 @@
 
 import copy
 import io
-import json
 import math
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,18 +13,15 @@ from ddpmlib.data.dataset import SpectrogramSet, changes
 from ddpmlib.diffusion.ddpm import DDPM, WEIGHTS
 from ddpmlib.models.condition import PhoneCondition
 from ddpmlib.models.ema import ema_of
+from ddpmlib.models.muon import optimizer_of
 from ddpmlib.models.unet import UNetConfig
 from ddpmlib.storage.atomic import atomic_write
-from ddpmlib.storage.parameters import OLD_NAMES
 from ddpmlib.storage.paths import LAST
 from ddpmlib.storage.weights import check_finite
 from ddpmlib.training import step_schedule
-from ddpmlib.training.config import TrainConfig
+from ddpmlib.training.config import TrainConfig, fixed_settings, plain
 
 CHECKPOINT = LAST  # of the files of a run, on the way into a bucket and out of it
-# These shape the model or the steps of its training; a resumed run must not change them.
-FIXED = ("image_size", "noise_steps", "schedule", "prediction_type", "batch_size", "seed")
-FIXED += ("ema_decay", "init_from", "student_steps", "condition", "condition_dropout")
 _COUNTERS = ("step", "epoch", "batch", "seconds", "loss_sum")
 _PARTS = {"network", "ema", "optimizer", "counters", "config", "params", "unet", "data"}
 
@@ -38,7 +34,7 @@ class TrainState:
     config: TrainConfig
     data: str = ""  # fingerprint of the training data
     recordings: dict = field(default_factory=dict)  # see `SpectrogramSet.recordings`
-    steps_per_epoch: int = 1
+    num_mels: int = 1  # of the training data
     step: int = 0
     epoch: int = 0  # whole ones
     batch: int = 0  # steps into the current epoch
@@ -51,9 +47,17 @@ class TrainState:
     ema: AveragedModel = field(init=False)
 
     def __post_init__(self):
-        weights, rate = self.model.network.parameters(), self.config.learning_rate
-        self.optimizer = torch.optim.Adam(weights, lr=rate, fused=True)
+        self._set_optimizer()
         self.ema = ema_of(self.model.network, self.config.ema_decay)
+
+    def _set_optimizer(self) -> None:
+        how = self.config.optimizer, self.config.learning_rate
+        self.optimizer = optimizer_of(self.model.network, *how)
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Of the configuration, on this data."""
+        return step_schedule.epoch_steps(self.config, self.num_mels)
 
     def advance(self, loss: float, seconds: float) -> None:
         """Count one step."""
@@ -128,12 +132,20 @@ class TrainState:
 
     def load(self, content: dict) -> None:
         """Continue from what `read_checkpoint` returned and `check` accepted."""
+        self.go_on_as_begun(content)
         self.model.network.load_state_dict(content["network"])
         self.ema.load_state_dict(content["ema"])
         self.optimizer.load_state_dict(content["optimizer"])
         for name in _COUNTERS:
             setattr(self, name, content["counters"][name])
         self.saved_step = self.step
+
+    def go_on_as_begun(self, content: dict) -> str:
+        """Take over the earlier defaults of a checkpoint; returns what changed, for a message."""
+        ours, self.config = self.config.to_dict(), self.config.as_begun(content["config"])
+        now = self.config.to_dict()
+        self._set_optimizer()
+        return ", ".join(f"{name} {now[name]}" for name in now if now[name] != ours[name])
 
     def check(self, content: dict, path: str | Path) -> None:
         """Refuse a checkpoint of other data or settings.
@@ -149,19 +161,17 @@ class TrainState:
                 f"data, or another name, with init_from={str(path).rpartition('/')[0]} to go on "
                 "from its weights"
             )
-        ours, theirs = _settings(self._description()), _settings(content)
+        ours, theirs = fixed_settings(self._description()), fixed_settings(content)
         for name in ours | theirs:  # in their order
             if (one := ours.get(name)) != (other := theirs.get(name)):
-                raise ValueError(
-                    f"{name} is {one} but {other} in {path}; give that, or another name to start a "
-                    "new run"
-                )
+                needed = "give that, or another name to start a new run"
+                raise ValueError(f"{name} is {one} but {other} in {path}; {needed}")
 
     def _description(self) -> dict:
         return {
-            "config": _plain(self.config.to_dict()),
+            "config": plain(self.config.to_dict()),
             "params": self.model.params.to_dict(),
-            "unet": _plain(self.model.network.config.to_dict()),
+            "unet": plain(self.model.network.config.to_dict()),
             "data": self.data,
             "recordings": self.recordings,
         }
@@ -243,18 +253,3 @@ def _tensors(values, name: str) -> dict[str, torch.Tensor]:
     pairs = values.items() if isinstance(values, dict) else ()
     found = (_tensors(value, f"{name}.{key}") for key, value in pairs)
     return {name: tensor for some in found for name, tensor in some.items()}
-
-
-def _settings(description: dict) -> dict:
-    """What a resumed run must not change, by present names; one from before a setting existed has
-    its default."""
-    config = {OLD_NAMES.get(name, name): value for name, value in description["config"].items()}
-    config = _plain(TrainConfig().to_dict()) | config
-    unet = _plain(UNetConfig().to_dict()) | description["unet"]
-    unet["condition of the U-Net"] = unet.pop("condition")
-    return {name: config[name] for name in FIXED} | unet | {"data": description["data"]}
-
-
-def _plain(values: dict) -> dict:
-    """As JSON would return it: lists for tuples."""
-    return json.loads(json.dumps(values))

@@ -2,12 +2,14 @@
 
 import dataclasses
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ddpmlib.diffusion.process import PREDICTION_TYPES
 from ddpmlib.diffusion.schedules import MIN_NOISE_STEPS, SCHEDULES
 from ddpmlib.models.devices import DEVICES, PRECISIONS
+from ddpmlib.models.muon import OPTIMIZERS
+from ddpmlib.models.unet import UNetConfig
 from ddpmlib.storage.parameters import OLD_NAMES, check_seed, check_type, rename
 from ddpmlib.storage.paths import fetch
 
@@ -16,11 +18,18 @@ AT_LEAST |= {"num_samples": 0, "noise_steps": MIN_NOISE_STEPS, "student_steps": 
 POSITIVE = ("learning_rate", "clip_norm", "checkpoint_minutes", "max_minutes")
 SHARES = ("ema_decay", "condition_dropout")
 CHOICES = {"device": DEVICES, "precision": PRECISIONS, "schedule": SCHEDULES}
-CHOICES |= {"prediction_type": PREDICTION_TYPES}
+CHOICES |= {"prediction_type": PREDICTION_TYPES, "optimizer": OPTIMIZERS}
+# These shape the model or the steps of its training; a resumed run must not change them.
+FIXED = ("image_size", "noise_steps", "schedule", "prediction_type", "batch_size", "seed")
+FIXED += ("optimizer", "ema_decay", "init_from", "student_steps", "condition")
+FIXED += ("condition_dropout",)
+# Defaults of earlier versions: a run that was begun with them goes on with them.
+EARLIER = {"optimizer": "adam", "batch_size": 16, "learning_rate": 4e-4}
 # A student has these from its teacher, and begins nearly right, with a target that has no noise.
 AS_ITS_TEACHER = ("dataset", "bucket_name", "image_size", "noise_steps", "schedule")
 AS_ITS_TEACHER += ("prediction_type", "condition")
-STUDENT = {"student_steps": 4, "learning_rate": 3e-4, "batch_size": 4, "condition_dropout": 0.5}
+STUDENT = {"student_steps": 4, "optimizer": "adam", "learning_rate": 3e-4}
+STUDENT |= {"condition_dropout": 0.5}
 
 
 @dataclass(frozen=True)
@@ -28,9 +37,9 @@ class TrainConfig:
     """Parameters of a training run; the first nine mean what they meant in the original project."""
 
     epochs: int = 100  # passes over the training data
-    batch_size: int = 16  # mel-spectrograms a step, over all processes
+    batch_size: int = 4  # mel-spectrograms a step, over all processes; a GPU takes more at once
     image_size: tuple[int, int] = (64, 256)  # (n_mels, n_frames); must be that of the data
-    learning_rate: float = 4e-4  # of Adam, after warm-up
+    learning_rate: float = 2e-3  # after warm-up
     device: str = "auto"  # auto, cpu, cuda or mps
     dataset: str = "sample_corpus.npy"  # name of the data, for the record
     bucket_name: str = ""  # bucket of the data; empty: local
@@ -50,6 +59,7 @@ class TrainConfig:
     sample_every: int = 1  # epochs
     checkpoint_minutes: float = 5.0  # between checkpoints inside a long epoch, and between uploads
     warmup_steps: int = 100  # of the learning rate
+    optimizer: str = "muon"  # muon (for kernels of convolutions, adam for the rest) or adam
     clip_norm: float = 1.0  # of the gradient
     precision: str = "auto"  # auto, bfloat16 or float32
 
@@ -94,6 +104,20 @@ class TrainConfig:
         """Plain values for JSON."""
         return dataclasses.asdict(self)
 
+    def as_begun(self, begun: dict) -> "TrainConfig":
+        """This config, with the EARLIER defaults that a run was begun with in place of ours.
+
+        Args:
+            begun: the config of the run, as `to_dict` returned it.
+        """
+        plain = TrainConfig()
+        earlier = {
+            name: value
+            for name, value in EARLIER.items()
+            if begun.get(name, value) == value and getattr(self, name) == getattr(plain, name)
+        }
+        return replace(self, **earlier)
+
     @classmethod
     def of_student(cls, run: str, **changes) -> "TrainConfig":
         """Of a student of a run: as the run's config.json says, but for STUDENT and the changes.
@@ -121,3 +145,18 @@ class TrainConfig:
         if unknown := sorted(set(parameters) - known):
             raise TypeError(f"unknown parameter {unknown[0]!r}; known: {', '.join(sorted(known))}")
         return cls(**parameters)
+
+
+def fixed_settings(description: dict) -> dict:
+    """What a resumed run must not change, by present names; one from before a setting existed has
+    its default, or the EARLIER one."""
+    config = {OLD_NAMES.get(name, name): value for name, value in description["config"].items()}
+    config = plain(TrainConfig().to_dict() | EARLIER) | config
+    unet = plain(UNetConfig().to_dict()) | description["unet"]
+    unet["condition of the U-Net"] = unet.pop("condition")
+    return {name: config[name] for name in FIXED} | unet | {"data": description["data"]}
+
+
+def plain(values: dict) -> dict:
+    """As JSON would return it: lists for tuples."""
+    return json.loads(json.dumps(values))

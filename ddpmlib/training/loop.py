@@ -92,9 +92,7 @@ class _Loop:
         if config.student_steps:
             self.teacher = teacher_of(config.init_from, config.student_steps, model)
             model = self.teacher.student(model.network)
-        steps_per_epoch = step_schedule.epoch_steps(config, len(data))
-        about = data.fingerprint, data.recordings, steps_per_epoch
-        self.state = TrainState(model, config, *about)
+        self.state = TrainState(model, config, data.fingerprint, data.recordings, len(data))
         self.has_phones = isinstance(data.condition_spec, PhoneCondition)
         # Every num_processes-th item of a batch, and the times and noise that go with them.
         self.mine = slice(self.accelerator.process_index, None, self.accelerator.num_processes)
@@ -104,6 +102,7 @@ class _Loop:
         content = self.on_main(run_directory.last_checkpoint, self.state, *self.locations, resume)
         if content := devices.broadcast(self.accelerator, content):
             self.state.load(content)
+            self.config = self.state.config  # perhaps with earlier defaults
         else:
             self.state.fit_durations(self.data)
         self.on_main(run_directory.open_run, self.state, *self.locations)

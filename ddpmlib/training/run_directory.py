@@ -60,6 +60,8 @@ def last_checkpoint(state: TrainState, folder: Path, mirror: str, resume: bool) 
                 f"{place} holds a run; set resume to go on with it, or give another name"
             )
         found[place] = read_checkpoint(path, f"{place}/{CHECKPOINT}")
+        if earlier := state.go_on_as_begun(found[place]):
+            print(f"{place} goes on as it was begun: {earlier}", flush=True)
         state.check(found[place], f"{place}/{CHECKPOINT}")
     if not found:
         return None

@@ -70,10 +70,12 @@ def as_written_earlier(run: Path) -> None:
         writer.writerows(rows)
 
 
-def test_a_run_of_the_earlier_format_is_resumed_to_the_bit(finished, tmp_path):
-    run = tmp_path / "run"
+def test_a_run_of_the_earlier_format_is_resumed_to_the_bit(tmp_path, capsys):
+    """By the optimizer that it was begun with, which was Adam before one could choose."""
+    run, begun = tmp_path / "run", {"optimizer": "adam"}
+    fit(tmp_path, "whole", **begun)
     with pytest.raises(KeyboardInterrupt):
-        fit(tmp_path, callback=interrupt_at(STEPS + 3), checkpoint_minutes=1e-9)
+        fit(tmp_path, callback=interrupt_at(STEPS + 3), checkpoint_minutes=1e-9, **begun)
     as_written_earlier(run)
     assert checkpoint(run)["config"]["target"] == "v"
     header, first = (run / "metrics.csv").read_text().splitlines()
@@ -82,15 +84,14 @@ def test_a_run_of_the_earlier_format_is_resumed_to_the_bit(finished, tmp_path):
     seen = []
     fit(tmp_path, callback=lambda progress: seen.append(progress.step))
     assert seen == list(range(STEPS + 3, EPOCHS * STEPS + 1))
-    assert_same_run(run, finished / "run")
-    facts = [
-        json.loads((folder / "run/config.json").read_text()) for folder in (tmp_path, finished)
-    ]
+    assert "run goes on as it was begun: optimizer adam\n" in capsys.readouterr().out
+    assert_same_run(run, tmp_path / "whole")
+    facts = [json.loads((tmp_path / name / "config.json").read_text()) for name in ("run", "whole")]
     assert_same(*facts)
 
 
-def test_a_finished_run_of_the_earlier_format_goes_on_with_more_epochs(finished, tmp_path):
-    fit(tmp_path, epochs=1)
+def test_a_finished_run_of_the_earlier_format_goes_on_with_more_epochs(tmp_path):
+    fit(tmp_path, epochs=1, optimizer="adam")
     as_written_earlier(tmp_path / "run")
     fit(tmp_path, epochs=1)
     with pytest.raises(ValueError, match=r"prediction_type is eps but v in .*checkpoint\.pt; give"):
@@ -100,9 +101,9 @@ def test_a_finished_run_of_the_earlier_format_goes_on_with_more_epochs(finished,
 
 
 def test_checkpoints_from_before_there_were_these_settings_go_on(tmp_path):
-    fit(tmp_path, epochs=1)
+    fit(tmp_path, epochs=1, optimizer="adam")
     content = checkpoint(tmp_path / "run")
-    for name in ("init_from", "condition", "condition_dropout"):
+    for name in ("init_from", "condition", "condition_dropout", "optimizer"):
         del content["config"][name]
     for name in ("dropout", "condition"):
         del content["unet"][name]
@@ -119,6 +120,7 @@ def test_checkpoints_from_before_there_were_these_settings_go_on(tmp_path):
         ({"noise_steps": 30}, "noise_steps is 30 but 20 in"),
         ({"batch_size": 3}, "batch_size is 3 but 4 in"),
         ({"seed": 5}, "seed is 5 but 0 in"),
+        ({"optimizer": "adam"}, "optimizer is adam but muon in"),
         ({"ema_decay": 0.5}, "ema_decay is 0.5 but 0.999 in"),
         ({"network": UNetConfig(16, (1, 2), heads=2)}, "^width is 16 but 8 in"),
         ({"network": UNetConfig(8, (1, 2), heads=2, dropout=0.1)}, "^dropout is 0.1 but 0.0 in"),
