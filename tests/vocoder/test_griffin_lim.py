@@ -24,16 +24,15 @@ def speech() -> np.ndarray:
     return clean(load_audio(CORPUS / "001.ogg", RATE).samples, RATE)
 
 
-def test_four_iterations_are_as_consistent_as_32_from_random_phases():
+def test_eight_iterations_are_as_consistent_as_16_from_random_phases():
     import librosa
 
     magnitude = magnitudes(speech(), DEFAULT)
     sound = griffin_lim(magnitude, DEFAULT)
     options = {"hop_length": 256, "n_fft": 1024, "length": len(sound), "random_state": 0}
-    theirs = librosa.griffinlim(magnitude * 256, n_iter=32, **options)
+    theirs = librosa.griffinlim(magnitude * 256, n_iter=16, **options)
     ours, other = (inconsistency(magnitude, each, DEFAULT) for each in (sound, theirs))
-    print(ours, other)
-    assert ours < other
+    assert ours < 0.95 * other
 
 
 def test_the_estimated_phases_of_a_tone_are_those_of_a_tone():
@@ -49,7 +48,7 @@ def test_the_estimated_phases_of_a_tone_are_those_of_a_tone():
 
 def test_the_nearest_peak_of_each_value():
     rows = np.array([[0, 3, 1, 0, 2, 5], [5, 1, 1, 1, 1, 1], [1, 1, 1, 1, 1, 1]])
-    assert nearest_peak(rows)[0].tolist() == [1, 1, 1, 5, 5, 5]
+    assert nearest_peak(rows)[0].tolist() == [1, 1, 1, 1, 5, 5]
     assert nearest_peak(rows)[1].tolist() == [0, 0, 0, 0, 0, 0]
 
 
