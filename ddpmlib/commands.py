@@ -123,8 +123,8 @@ def run_sample(args: argparse.Namespace) -> None:
 
 
 def say_options(parser: argparse.ArgumentParser) -> None:
-    from ddpmlib.diffusion.samplers import NUM_STEPS
-    from ddpmlib.diffusion.speech import SPEAKING, SPEECH_GUIDANCE
+    from ddpmlib.diffusion.samplers import GUIDANCE_SCALE, NUM_STEPS
+    from ddpmlib.diffusion.speech import SPEAKING
     from ddpmlib.models.devices import DEVICES
 
     parser.add_argument("text", nargs="?", help="in English; or use --file")
@@ -134,7 +134,7 @@ def say_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0, help="default: %(default)s")
     parser.add_argument("--speed", type=float, default=1.0, help="default: %(default)s")
     parser.add_argument("--num-steps", type=int, help=f"default: {NUM_STEPS}")
-    parser.add_argument("--guidance-scale", type=float, help=f"default: {SPEECH_GUIDANCE}")
+    parser.add_argument("--guidance-scale", type=float, help=f"default: {GUIDANCE_SCALE}")
     parser.add_argument("--device", choices=DEVICES, default="auto")
     add_pronunciation(parser)
 

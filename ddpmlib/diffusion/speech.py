@@ -25,7 +25,6 @@ from ddpmlib.text.pronunciation import PHONES, Lexicon
 from ddpmlib.text.utterance import part_of, replaced, timed
 from ddpmlib.vocoder.waveform import image_to_audio
 
-SPEECH_GUIDANCE = 1.5  # guidance scale of speech, see `guidance.guided`
 SPEAKING = "pretrained/sample_voice"  # the weights that say a text where none are given
 TEXTS = "texts.csv"
 
@@ -60,7 +59,7 @@ def say(
     Args:
         texts: one or several.
         speed: times as fast as the speaker of the training data.
-        guidance_scale: SPEECH_GUIDANCE by default; the others as of `DDPM.sample`.
+        guidance_scale, num_steps, sampler, time_grid: as of `DDPM.sample`.
         lexicon: pronunciations; by default the dictionary, and rules for unknown words.
         callback: see `samplers.Callback`; called for every sentence.
 
@@ -71,8 +70,6 @@ def say(
     check_seed(seed)
     texts = [texts] if isinstance(texts, str) else list(texts)
     planned = [plan(model, text, speed, lexicon) for text in texts]
-    if guidance_scale is None and not model.is_student:
-        guidance_scale = SPEECH_GUIDANCE
     how = {"sampler": sampler, "num_steps": num_steps, "time_grid": time_grid}
     how["guidance_scale"] = guidance_scale
     spoken = []

@@ -13,7 +13,6 @@ from ddpmlib.diffusion.guidance import guided_model
 from ddpmlib.diffusion.process import add_noise, noise_in
 from ddpmlib.diffusion.samplers import GUIDANCE_SCALE, SAMPLERS, run_sampler
 from ddpmlib.diffusion.schedules import sampling_timesteps
-from ddpmlib.diffusion.speech import SPEECH_GUIDANCE
 from ddpmlib.models.condition_rows import null_rows
 from ddpmlib.models.unet import UNet
 
@@ -94,9 +93,7 @@ class Teacher:
         self, x_t: torch.Tensor, step: int, condition: torch.Tensor | None
     ) -> torch.Tensor:
         """The x_0 of which one step of DDIM makes what all steps of the course make."""
-        speaks = condition is not None and self.model.has_phones
-        scale = SPEECH_GUIDANCE if speaks else GUIDANCE_SCALE
-        guided = guided_model(self.model, scale, condition)
+        guided = guided_model(self.model, GUIDANCE_SCALE, condition)
         how = self.model.alpha_bar, self.model.prediction_type, self.courses[step]
         now, end = float(self.model.alpha_bar[self.courses[step][0]]), self.ends[step]
         arrived = run_sampler(SAMPLERS["dpmpp_2m"](), guided, x_t, *how, end=end)

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from ddpmlib.data.dataset import Reconditioned, SpectrogramSet, open_splits
-from ddpmlib.diffusion.ddpm import DDPM, GUIDANCE_SCALE
+from ddpmlib.diffusion.ddpm import DDPM
 from ddpmlib.experiments import training_runs
 from ddpmlib.experiments.examples import save_sound
 from ddpmlib.metrics.memorization import diversity
@@ -24,6 +24,7 @@ EPOCHS = {VOICES: 20, TEXTS: 14}  # of the trainings
 NOISES = 32  # with which the loss on a held-out mel-spectrogram is measured, at as many times
 SAMPLER = ("dpmpp_2m", 50)  # and sampling steps of the samples that are evaluated
 COUNT = 32  # clips in each row, where there are as many held-out ones
+GUIDANCE_SCALE = 2.0  # where no other is named
 GUIDANCE_SCALES, SWEEP_COUNT = (0.0, 0.5, 1.0, 2.0, 4.0), 8  # and samples of each voice
 
 

@@ -16,7 +16,7 @@ import torch
 
 from ddpmlib.data.dataset import open_splits
 from ddpmlib.data.recordings import load_recordings, windows
-from ddpmlib.diffusion.ddpm import DDPM, GUIDANCE_SCALE
+from ddpmlib.diffusion.ddpm import DDPM
 from ddpmlib.diffusion.samplers import SAMPLERS
 from ddpmlib.experiments import (
     conditional_results,
@@ -37,6 +37,7 @@ from ddpmlib.vocoder.waveform import image_to_audio
 RESULTS = "results.json"
 COUNT = 64  # clips in each row
 SAMPLER = ("dpmpp_2m", 50)  # and sampling steps
+TIME_GRID, GUIDANCE_SCALE = "uniform", 2.0  # of all rows that do not name another
 BASELINE_SAMPLER = ("dpmpp_2m", 25)  # a step of the baseline network costs as much as 30 of ours
 STEP_COUNTS, STEP_COUNT_CLIPS = (5, 10, 25, 50, 100, 250, 1000), 16
 AMOUNTS = (2, 6, 12, 25)  # minutes of recordings
@@ -93,7 +94,8 @@ class ReferenceSpeech:
             save_first: store the first one as the example sound of the row.
         """
         count, sampler = count or COUNT, sampler or SAMPLER
-        mels = DDPM.load(path).sample(count, *sampler, seed=1, guidance_scale=guidance_scale)
+        how = {"seed": 1, "guidance_scale": guidance_scale, "time_grid": TIME_GRID}
+        mels = DDPM.load(path).sample(count, *sampler, **how)
         clips = [image_to_audio(mel, self.params) for mel in mels]
         if save_first:
             examples.save_sound(name, clips[0], self.rate)

@@ -13,8 +13,8 @@ import numpy as np
 from ddpmlib.audio.cleaning import gain
 from ddpmlib.diffusion import provenance
 from ddpmlib.diffusion.ddpm import DDPM
-from ddpmlib.diffusion.samplers import NUM_STEPS, Callback
-from ddpmlib.diffusion.speech import SPEAKING, SPEECH_GUIDANCE, Speech, plan, save_speech
+from ddpmlib.diffusion.samplers import GUIDANCE_SCALE, NUM_STEPS, Callback
+from ddpmlib.diffusion.speech import SPEAKING, Speech, plan, save_speech
 from ddpmlib.interface.controls import SamplingPanel, button, control, is_live, row, slider
 from ddpmlib.interface.players import PARTS, PLAY_PART, PLOT, SIZE, mel_player, mel_svg, plot_player
 from ddpmlib.spectrogram.codec import save_png
@@ -41,7 +41,7 @@ class SpeechProvenance:
     text: str = ""
     seed: int = 0
     speed: float = 1.0
-    guidance_scale: float = SPEECH_GUIDANCE
+    guidance_scale: float = GUIDANCE_SCALE
     num_steps: int = NUM_STEPS
     time_grid: str = "log_snr"
     spell: bool = False  # words that nothing pronounces

@@ -8,7 +8,7 @@ import torch
 
 from ddpmlib.diffusion.ddpm import DDPM
 from ddpmlib.diffusion.process import add_noise, training_loss
-from ddpmlib.diffusion.samplers import SAMPLERS, run_sampler
+from ddpmlib.diffusion.samplers import GUIDANCE_SCALE, SAMPLERS, run_sampler
 from ddpmlib.distillation.teacher import SUBSTEPS, Teacher
 from ddpmlib.models.condition import ClassCondition
 from ddpmlib.models.unet import UNetConfig
@@ -45,7 +45,7 @@ def test_the_target_leads_one_step_of_ddim_to_where_the_teacher_goes():
 
         def two(x, time):
             worse = guided.guiding_model.predict(x, time)
-            return worse + 2.0 * (guided.predict(x, time) - worse)
+            return worse + GUIDANCE_SCALE * (guided.predict(x, time) - worse)
 
         steps = x_t[i : i + 1], guided.alpha_bar, "v", course
         arrived = run_sampler(SAMPLERS["dpmpp_2m"](), two, *steps, end=end)
