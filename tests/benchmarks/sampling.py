@@ -14,7 +14,7 @@ from ddpmlib.spectrogram.params import DEFAULT
 ROUNDS, COUNT, TIMED = 3, 16, 4  # steps timed; one takes what another takes
 # Where quality levels off by notebook 05; its kind in diffusers, with the steps usual there.
 SAMPLERS = {
-    "dpmpp_2m": (25, "DPMSolverMultistepScheduler", 20),
+    "dpmpp_2m": (12, "DPMSolverMultistepScheduler", 20),
     "ddim": (50, "DDIMScheduler", 50),
     "ddpm": (100, "DDPMScheduler", 1000),
 }
