@@ -90,12 +90,14 @@ class Studio(SamplingPanel):
         )
 
     def load(self, _=None) -> None:
-        """Load the chosen run; show what it can be conditioned on, and how it is best sampled."""
+        """Load the chosen run; show what it can be conditioned on, and settings that fit it."""
         with self.status.busy("loading ...", self.sample, self.interpolate):
             model, _ = self.model()
             self.condition.set_spec(model.condition_spec)
-            for name, value in model.settings().items():
-                getattr(self, name).value = value
+            unknown = self.num_steps.value not in model.learnt_grids
+            if model.is_student or (self.time_grid.value == "learnt" and unknown):
+                for name, value in model.settings().items():
+                    getattr(self, name).value = value
 
     def model(self) -> tuple[DDPM, str]:
         """The model of the chosen run, and the hash of its weights."""

@@ -70,7 +70,7 @@ def test_a_favourite_is_reproduced_to_the_bit(model, changes):
 def test_different_provenance_has_different_names(model):
     changes = [{}, {"seed": 1}, {"index": 2}, {"count": 4}, {"num_steps": 6}, {"sampler": "ddim"}]
     changes += [{"time_grid": "uniform"}, {"guidance_interval": (-2.0, 2.0)}]
-    changes += [{"towards": 1}, {"seconds": 1.5}, {"guidance_scale": 1.5}, {"weights": "other"}]
+    changes += [{"towards": 1}, {"seconds": 1.5}, {"guidance_scale": 2.5}, {"weights": "other"}]
     changes += [{"condition": words} for words in ("ann", "a b", "a_b", "a" * 99, "a" * 98)]
     assert len({made_by(**change).name for change in changes}) == len(changes)
 

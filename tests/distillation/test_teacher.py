@@ -19,7 +19,9 @@ SHAPE = (8, 1, 16, 16)
 def model(condition=None, seed: int = 0, **options) -> DDPM:
     torch.manual_seed(seed)
     network = UNetConfig(width=8, dropout=0.3, condition=condition).build().eval()
-    torch.nn.init.normal_(network.head.weight, std=0.05)
+    for weights in network.parameters():
+        if not weights.any():  # where a network begins as the identity, all conditions are equal
+            torch.nn.init.normal_(weights, std=0.05)
     return DDPM(network, noise_steps=100, precision="float32", **options)
 
 
@@ -88,7 +90,7 @@ def test_students_and_other_conditions_have_no_teacher():
     with pytest.raises(ValueError, match="the teacher is a student; needed: the run"):
         Teacher(teacher.student(model().network), 2)
     spoken = UNetConfig(width=8, condition=ClassCondition(1, ("ann",))).build()
-    with pytest.raises(ValueError, match=r"condition is ClassCondition.*needed: None, that of"):
+    with pytest.raises(ValueError, match="condition is ann; needed: None, that of"):
         teacher.student(spoken)
     with pytest.raises(ValueError, match="student_steps is 40; needed: 1 to 33"):
         Teacher(model(), 40)

@@ -158,7 +158,7 @@ def test_an_error_is_shown_and_the_studio_goes_on(studio):
 
 def test_every_control_has_a_label(studio):
     controls = list(controls_in(studio.widget))
-    assert len(controls) == 17
+    assert len(controls) == 18
     assert all(control.description for control in controls)
 
 
