@@ -13,7 +13,7 @@ from ddpmlib.spectrogram.params import SpectrogramParams
 from ddpmlib.vocoder.phase import estimate_phase
 
 UPDATES = 20  # multiplicative, from the pseudo-inverse; they leave 0.06 dB of error a band
-LEARNED_UPDATES = 4  # from the learned step, whose mel power is nearly right
+LEARNED_UPDATES = 6  # from the learned step, whose mel power is nearly right
 STRIDE = np.float32(1.5)  # exponent of an update; 1 takes twice as many, 2 does not converge
 ITERATIONS = 8  # of Griffin-Lim; 16 bring no more than 0.02 DNSMOS, 4 take as much from some
 MOMENTUM = 0.99
