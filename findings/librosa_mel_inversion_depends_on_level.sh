@@ -5,13 +5,13 @@
 # gradient, which shrinks with the level, while the loss is also divided by the number of values. So
 # a sound of ordinary level is not solved at all: the result is the clipped least-squares solution
 # from which the solver starts. The same sound made louder is solved, nearly a thousand times as
-# exactly, and takes hundreds of times as long. It matters in every comparison of vocoders with
+# exactly, and takes fifteen times as long. It matters in every comparison of vocoders with
 # `mel_to_audio`, whose quality and time are those of a level; the project's benchmark has a row for
 # each.
 # librosa 0.11.0, scipy 1.17.1
 #
-# Seen: 1 times the sound: mel error 13.128 %, 0.2 s
-#       100 times the sound: mel error 0.014 %, 53.1 s (on a busy core)
+# Seen: 1 times the sound: mel error 13.128 %, 0.3 s
+#       100 times the sound: mel error 0.014 %, 4.6 s
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
