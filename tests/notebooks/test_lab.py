@@ -121,7 +121,7 @@ def test_03_stops_and_resumes_then_04_samples_and_tests_listeners(opened, workbo
 
     tab = opened("04_sample_and_listen", run="tiny", **SAMPLING)
     tab.run_all()
-    tab.wait_for("Saved 2 samples of")
+    tab.wait_for("2 samples of")
     sample_and_keep(tab, workbook)
     take_the_listening_test(tab, workbook)
 
