@@ -133,7 +133,7 @@ def settings_of(
 ) -> dict:
     """Sampler, num_steps, time_grid and guidance_scale, with defaults for what is None.
 
-    Of a student (`distillation.distill`) they are what it was distilled for, and no others are
+    Of a student (`distillation.Teacher`) they are what it was distilled for, and no others are
     possible.
 
     Args:

@@ -16,7 +16,6 @@ from ddpmlib.diffusion.schedules import sampling_timesteps
 from ddpmlib.models.condition_rows import null_rows
 from ddpmlib.models.unet import UNet
 
-# Three at a time from twelve: two at a time from eight begin from a worse teacher, see notebook 05.
 SUBSTEPS = 3  # of the teacher, in one step of its student
 
 

@@ -75,6 +75,7 @@ def test_a_learnt_grid_is_nearer_to_many_steps_than_even_times(num_steps, monkey
     torch.manual_seed(0)
     model = DDPM(UNetConfig(width=8).build().eval(), noise_steps=NOISE_STEPS, prediction_type="x0")
     best = two_values(model.alpha_bar)
+    monkeypatch.setattr("ddpmlib.distillation.learnt_grid.CANDIDATES", 50)
     monkeypatch.setattr(DDPM, "predict", lambda self, x_t, time, condition=None: best(x_t, time))
     grid = learn_time_grid(model, num_steps, count=1)
     assert grid[0] == NOISE_STEPS - 1
