@@ -37,7 +37,6 @@ def run_sampler(
     prediction_type: str,
     timesteps: Sequence[int],
     callback: Callback | None = None,
-    end: float = 1.0,
 ) -> torch.Tensor:
     """From noise to x_0, one evaluation of the model in each step.
 
@@ -45,13 +44,12 @@ def run_sampler(
         step: of a sampler, made anew for each run.
         x_t: (batch, 1, n_mels, n_frames) standard normal noise.
         timesteps: falling steps to visit; the betas between them follow from alpha_bar.
-        end: alpha_bar where the last step leads; 1 is no noise at all.
 
     Returns:
-        x_0 of the shape of x_t, in [-1, 1]; or x_t, where `end` is below 1.
+        x_0 of the shape of x_t, in [-1, 1].
     """
     levels = [float(alpha_bar[t]) for t in timesteps]
-    next_levels = [*levels[1:], end]
+    next_levels = [*levels[1:], 1.0]
     for i, (t, now, before) in enumerate(zip(timesteps, levels, next_levels, strict=True)):
         x_0, eps = predict(model, x_t, t, alpha_bar, prediction_type)
         x_t = step(x_t, x_0, eps, now, before)

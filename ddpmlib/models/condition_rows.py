@@ -1,6 +1,5 @@
 """Rows of a condition, one for each mel-spectrogram: made of values, checked, dropped."""
 
-import math
 
 import numpy as np
 import torch
@@ -75,9 +74,3 @@ def drop_conditions(
     """Conditions of which some, or all, become the null condition; `which` is (count,) or True."""
     which = torch.as_tensor(which, device=condition.device)
     return condition.masked_fill(which.view(-1, *[1] * len(spec.shape)), spec.null)
-
-
-def null_rows(spec: ConditionSpec, condition: torch.Tensor) -> torch.Tensor:
-    """Which conditions (batch, ...) are the null condition, (batch,)."""
-    null = condition.isnan() if math.isnan(spec.null) else condition == spec.null
-    return null.reshape(len(condition), -1).all(dim=1)

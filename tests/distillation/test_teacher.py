@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from ddpmlib.diffusion.ddpm import DDPM
-from ddpmlib.diffusion.process import add_noise, training_loss
-from ddpmlib.diffusion.samplers import GUIDANCE_SCALE, SAMPLERS, run_sampler
+from ddpmlib.diffusion.process import add_noise, predict, training_loss
+from ddpmlib.diffusion.samplers import GUIDANCE_SCALE, SAMPLERS
 from ddpmlib.distillation.teacher import SUBSTEPS, Teacher
 from ddpmlib.models.condition import ClassCondition
 from ddpmlib.models.unet import UNetConfig
@@ -49,9 +49,12 @@ def test_the_target_leads_one_step_of_ddim_to_where_the_teacher_goes():
             worse = guided.guiding_model.predict(x, time)
             return worse + GUIDANCE_SCALE * (guided.predict(x, time) - worse)
 
-        steps = x_t[i : i + 1], guided.alpha_bar, "v", course
-        arrived = run_sampler(SAMPLERS["dpmpp_2m"](), two, *steps, end=end)
-        now = float(guided.alpha_bar[course[0]])
+        levels = [*(float(guided.alpha_bar[t]) for t in course), end]
+        sampler, arrived = SAMPLERS["dpmpp_2m"](), x_t[i : i + 1]
+        for substep, t in enumerate(course):
+            predicted = predict(two, arrived, t, guided.alpha_bar, "v")
+            arrived = sampler(arrived, *predicted, *levels[substep : substep + 2])
+        now = levels[0]
         eps = (x_t[i] - now**0.5 * wanted[i]) / (1 - now) ** 0.5
         ours = SAMPLERS["ddim"]()(x_t[i], wanted[i], eps, now, end)
         torch.testing.assert_close(ours, arrived[0].detach(), atol=1e-4, rtol=0)
