@@ -116,11 +116,16 @@ def sampling_timesteps(
     num_steps = min(num_steps, first)
     if time_grid == "uniform":
         return [round(first - i * first / num_steps) - 1 for i in range(num_steps)]
-    levels = log_snr(alpha_bar[:first])
-    most_noise = max(LOG_SNR[0], float(levels[-1]))
+    most_noise = max(LOG_SNR[0], float(log_snr(alpha_bar[first - 1])))
     wanted = np.linspace(most_noise, max(LOG_SNR[1], most_noise), num_steps)
-    nearest = np.abs(levels[:, None] - wanted).argmin(axis=0).tolist()
-    timesteps = [first - 1]
-    for left, t in zip(range(num_steps - 2, -1, -1), nearest[1:], strict=True):
+    return nearest_timesteps(alpha_bar[:first], wanted)
+
+
+def nearest_timesteps(alpha_bar: torch.Tensor, wanted: np.ndarray) -> list[int]:
+    """The noise steps nearest to rising values of lambda: noisiest first, no one twice; the first
+    of them is the last one of alpha_bar, whatever is wanted there."""
+    nearest = np.abs(log_snr(alpha_bar)[:, None] - wanted).argmin(axis=0).tolist()
+    timesteps = [len(alpha_bar) - 1]
+    for left, t in zip(range(len(wanted) - 2, -1, -1), nearest[1:], strict=True):
         timesteps.append(max(left, min(t, timesteps[-1] - 1)))
     return timesteps

@@ -1,6 +1,5 @@
 """Rows of a condition, one for each mel-spectrogram: made of values, checked, dropped."""
 
-
 import numpy as np
 import torch
 

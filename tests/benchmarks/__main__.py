@@ -8,7 +8,7 @@ import importlib
 
 from report import TABLE, save
 
-PARTS = ("preparation", "training", "sampling", "vocoder", "start", "growth")
+PARTS = ("preparation", "training", "sampling", "vocoder", "start", "growth", "versions")
 LONG = ("quality",)  # hours
 
 if __name__ == "__main__":

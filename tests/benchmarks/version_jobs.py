@@ -1,0 +1,68 @@
+"""`python version_jobs.py JOB OPTIONS`: does a job of whichever `ddpmlib` is on the path, once for
+each line that comes in, and prints seconds and gigabytes; see `versions`."""
+
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+
+from ddpmlib.models.profile import peak_gigabytes
+
+COUNT, MELS = 16, 160
+OPTIONS = json.loads(sys.argv[2]) if __name__ == "__main__" else {}  # of the sampling
+
+
+def noise_to_wav() -> Callable[[], object]:
+    """COUNT samples of the shipped weights, and the vocoder."""
+    from ddpmlib.diffusion.ddpm import DDPM
+    from ddpmlib.vocoder.waveform import image_to_audio
+
+    model = DDPM.load(OPTIONS.pop("weights", "pretrained"))
+    return lambda: [
+        image_to_audio(mel, model.params) for mel in model.sample(COUNT, seed=1, **OPTIONS)
+    ]
+
+
+def vocoder() -> Callable[[], object]:
+    """COUNT mel-spectrograms of sentences -> waveforms."""
+    from ddpmlib.audio.recording import find_audio, load_audio
+    from ddpmlib.spectrogram.mel import audio_to_image
+    from ddpmlib.spectrogram.params import DEFAULT
+    from ddpmlib.storage.paths import data_folder
+    from ddpmlib.vocoder.waveform import image_to_audio
+
+    files, rate = find_audio(data_folder() / "sample_corpus")[:COUNT], DEFAULT.sample_rate
+    samples = int(DEFAULT.seconds * rate)
+    sounds = [load_audio(file, rate).samples[:samples] for file in files]
+    mels = [audio_to_image(sound, DEFAULT) for sound in sounds]
+    return lambda: [image_to_audio(mel, DEFAULT) for mel in mels]
+
+
+def training() -> Callable[[], object]:
+    """Some MELS mel-spectrograms in steps of the default size, by the default network."""
+    from ddpmlib.data.build import build_dataset
+    from ddpmlib.data.dataset import open_splits
+    from ddpmlib.data.preparation import Preparation
+    from ddpmlib.storage.paths import data_folder
+    from ddpmlib.training.config import TrainConfig
+    from ddpmlib.training.loop import train
+
+    name = "benchmark_of_versions"
+    build_dataset(data_folder() / "sample_corpus", name, Preparation(join=True))
+    data, held_out = open_splits(f"{name}.npy")
+    config = TrainConfig(epochs=round(MELS / len(data)), num_samples=0)
+
+    def work() -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            train(config, data, held_out, folder)
+
+    return work
+
+
+if __name__ == "__main__":
+    job = {"noise to wav": noise_to_wav, "vocoder": vocoder, "training": training}[sys.argv[1]]()
+    for _ in sys.stdin:
+        start = time.perf_counter()
+        job()
+        print(json.dumps([time.perf_counter() - start, peak_gigabytes()]), flush=True)
