@@ -18,6 +18,7 @@ from ddpmlib.data.dataset import open_splits
 from ddpmlib.data.recordings import load_recordings, windows
 from ddpmlib.diffusion.ddpm import DDPM
 from ddpmlib.diffusion.samplers import SAMPLERS
+from ddpmlib.distillation.learnt_grid import learn_time_grid, with_time_grid
 from ddpmlib.experiments import (
     conditional_results,
     examples,
@@ -40,6 +41,7 @@ SAMPLER = ("dpmpp_2m", 50)  # and sampling steps
 TIME_GRID, GUIDANCE_SCALE = "uniform", 2.0  # of all rows that do not name another
 BASELINE_SAMPLER = ("dpmpp_2m", 25)  # a step of the baseline network costs as much as 30 of ours
 STEP_COUNTS, STEP_COUNT_CLIPS = (5, 10, 25, 50, 100, 250, 1000), 16
+GRIDS, GRID_CLIPS = {"uniform": (50, 25, 12), "log_snr": (12, 8, 6), "learnt": (12, 8, 6)}, 32
 AMOUNTS = (2, 6, 12, 25)  # minutes of recordings
 
 
@@ -96,6 +98,10 @@ class ReferenceSpeech:
         count, sampler = count or COUNT, sampler or SAMPLER
         how = {"seed": 1, "guidance_scale": guidance_scale, "time_grid": TIME_GRID}
         mels = DDPM.load(path).sample(count, *sampler, **how)
+        return self.measure_mels(name, mels, save_first)
+
+    def measure_mels(self, name: str, mels: np.ndarray, save_first: bool = False) -> dict:
+        """The same of generated mel-spectrograms (count, 1, n_mels, n_frames)."""
         clips = [image_to_audio(mel, self.params) for mel in mels]
         if save_first:
             examples.save_sound(name, clips[0], self.rate)
@@ -153,6 +159,21 @@ def rows_of_steps(speech: ReferenceSpeech) -> list[dict]:
     ]
 
 
+def rows_of_grids(speech: ReferenceSpeech) -> list[dict]:
+    """Quality of the shipped weights against time grids, by the default sampler and guidance; the
+    learnt ones are learnt here."""
+    model, rows = DDPM.load(FOLDER), []
+    for time_grid, counts in GRIDS.items():
+        for num_steps in counts:
+            used = model
+            if time_grid == "learnt":
+                used = with_time_grid(model, learn_time_grid(model, num_steps))
+            mels = used.sample(GRID_CLIPS, num_steps=num_steps, time_grid=time_grid, seed=1)
+            facts = {"time_grid": time_grid, "num_steps": num_steps}
+            rows.append(facts | speech.measure_mels(f"{time_grid}, {num_steps} steps", mels))
+    return rows
+
+
 def rows_of_amount(speech: ReferenceSpeech) -> list[dict]:
     """Quality against minutes of recordings, after equally many training steps."""
     rows = []
@@ -169,6 +190,7 @@ PARTS: dict[str, Callable[..., list[dict]]] = {
     "table": rows_of_table,
     "minutes": rows_of_minutes,
     "steps": rows_of_steps,
+    "grids": rows_of_grids,
     "amount": rows_of_amount,
     "voices": conditional_results.rows_of_voices,
     "guidance": conditional_results.rows_of_guidance,

@@ -14,6 +14,7 @@ from ddpmlib.audio.recording import load_audio
 from ddpmlib.data.build import build_dataset
 from ddpmlib.data.preparation import Preparation
 from ddpmlib.diffusion.ddpm import DDPM
+from ddpmlib.distillation import learnt_grid
 from ddpmlib.experiments import examples, results, training_runs
 from ddpmlib.metrics.speech import speech_share
 from ddpmlib.spectrogram.params import DEFAULT
@@ -46,7 +47,10 @@ def workbook(tmp_path_factory):
         patch.setattr(examples, "MINUTES", 0.01)
         patch.setattr(training_runs, "EPOCHS", (1, 2))
         patch.setattr(training_runs, "FEWER_RECORDINGS_EPOCHS", 1)
-        results.measure(["table", "minutes", "steps", "amount"])
+        patch.setattr(results, "GRIDS", {"log_snr": (2,), "learnt": (3,)})
+        patch.setattr(results, "GRID_CLIPS", 2)
+        patch.setattr(learnt_grid, "CANDIDATES", 8)
+        results.measure(["table", "minutes", "steps", "grids", "amount"])
         yield root
 
 
@@ -57,6 +61,7 @@ def test_every_part_is_measured_and_stored(workbook):
         "table": 8,
         "minutes": 2,
         "steps": 3,
+        "grids": 2,
         "amount": 2,
     }
     for row in (row for found in rows.values() for row in found):
@@ -134,7 +139,9 @@ def test_a_part_that_fails_leaves_the_results_as_they_were(workbook, monkeypatch
 
 def test_an_unknown_part_is_refused_before_anything_is_measured(monkeypatch):
     monkeypatch.setattr(results, "ReferenceSpeech", lambda: pytest.fail("it was measured"))
-    with pytest.raises(ValueError, match="part is 'tables'; needed: table, minutes, steps, amount"):
+    with pytest.raises(
+        ValueError, match="part is 'tables'; needed: table, minutes, steps, grids, amount"
+    ):
         results.measure(["tables"])
     results.measure([])
 
