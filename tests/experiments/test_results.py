@@ -49,7 +49,7 @@ def workbook(tmp_path_factory):
         patch.setattr(training_runs, "FEWER_RECORDINGS_EPOCHS", 1)
         patch.setattr(results, "GRIDS", {"log_snr": (2,), "learnt": (3,)})
         patch.setattr(results, "GRID_CLIPS", 2)
-        patch.setattr(learnt_grid, "CANDIDATES", 8)
+        patch.setattr(learnt_grid, "FINE", 8)
         results.measure(["table", "minutes", "steps", "grids", "amount"])
         yield root
 
