@@ -17,7 +17,7 @@ from ddpmlib.spectrogram.codec import save_png
 from ddpmlib.storage.atomic import atomic_write, make_folder
 from ddpmlib.storage.parameters import OLD_NAMES
 from ddpmlib.storage.paths import data_folder, fetch
-from ddpmlib.vocoder.waveform import image_to_audio
+from ddpmlib.vocoder.waveform import image_to_audio, images_to_audio
 
 SHIPPED = "pretrained"
 
@@ -141,7 +141,7 @@ def save_samples(
     All sounds have one gain. Samples of an earlier call that are not written again are removed.
     """
     folder, rate = make_folder(folder), model.params.sample_rate
-    sounds = unclipped([image_to_audio(mel, model.params) for mel in mels])
+    sounds = unclipped(images_to_audio(mels, model.params))
     for i, (mel, sound) in enumerate(zip(mels, sounds, strict=True)):
         _save_sample(folder, f"sample_{i}", mel, sound, rate)
     for path in folder.glob("sample_*"):

@@ -17,7 +17,7 @@ from ddpmlib.metrics.statistics import mean, share
 from ddpmlib.models.condition_rows import drop_conditions
 from ddpmlib.spectrogram.params import SpectrogramParams
 from ddpmlib.training.run_directory import read_metrics
-from ddpmlib.vocoder.waveform import image_to_audio
+from ddpmlib.vocoder.waveform import image_to_audio, images_to_audio
 
 VOICES, TEXTS = "voices.npy", "prompts.npy"  # data sets; notebooks 06 and 05 say how they are made
 EPOCHS = {VOICES: 20, TEXTS: 14}  # of the trainings
@@ -143,4 +143,4 @@ def of_voice(data: SpectrogramSet, number: int) -> list[np.ndarray]:
 
 
 def _scores(mels: Sequence[np.ndarray], params: SpectrogramParams) -> list[ClipScores]:
-    return score_clips([image_to_audio(mel, params) for mel in mels], params.sample_rate)
+    return score_clips(images_to_audio(mels, params), params.sample_rate)

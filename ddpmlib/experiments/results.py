@@ -33,7 +33,7 @@ from ddpmlib.spectrogram.mel import audio_to_image
 from ddpmlib.spectrogram.params import SpectrogramParams
 from ddpmlib.storage.atomic import atomic_write
 from ddpmlib.storage.paths import data_folder, fetch
-from ddpmlib.vocoder.waveform import image_to_audio
+from ddpmlib.vocoder.waveform import images_to_audio
 
 RESULTS = "results.json"
 COUNT = 64  # clips in each row
@@ -102,7 +102,7 @@ class ReferenceSpeech:
 
     def measure_mels(self, name: str, mels: np.ndarray, save_first: bool = False) -> dict:
         """The same of generated mel-spectrograms (count, 1, n_mels, n_frames)."""
-        clips = [image_to_audio(mel, self.params) for mel in mels]
+        clips = images_to_audio(mels, self.params)
         if save_first:
             examples.save_sound(name, clips[0], self.rate)
         return self.measure(name, clips) | self.distances(mels)

@@ -8,7 +8,7 @@ from ddpmlib.diffusion.editing import Edit
 from ddpmlib.interface.controls import SamplingPanel, button, choice, is_live, row, slider
 from ddpmlib.interface.players import mel_players
 from ddpmlib.spectrogram.params import SpectrogramParams
-from ddpmlib.vocoder.waveform import image_to_audio
+from ddpmlib.vocoder.waveform import images_to_audio
 
 SAMPLER = "ddpm"  # its fresh noise corrects best what does not fit; see `Edit`
 
@@ -96,5 +96,5 @@ class EditingTable(SamplingPanel):
 
 
 def _players(mels: dict[str, np.ndarray], params: SpectrogramParams):
-    sounds = [image_to_audio(mel, params) for mel in mels.values()]
+    sounds = images_to_audio(mels.values(), params)
     return mel_players(list(mels.values()), sounds, params, list(mels))

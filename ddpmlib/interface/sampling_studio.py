@@ -15,7 +15,7 @@ from ddpmlib.diffusion.schedules import TIME_GRIDS
 from ddpmlib.interface.controls import SamplingPanel, button, choice, control, is_live, row, slider
 from ddpmlib.interface.players import COLUMNS, mel_player, mel_players
 from ddpmlib.spectrogram.params import SpectrogramParams
-from ddpmlib.vocoder.waveform import image_to_audio
+from ddpmlib.vocoder.waveform import image_to_audio, images_to_audio
 
 MOST = 16  # samples generated together there, and shown; a page of more would be many megabytes
 STAGES = 50  # of a denoising that are remembered, at most
@@ -131,7 +131,7 @@ class Studio(SamplingPanel):
                     stages[step + 1] = {name: x.half().cpu().numpy() for name, x in both.items()}
 
             mels = provenance.sample(model, made_by, remember)
-            sounds = [image_to_audio(mel, model.params) for mel in mels]
+            sounds = images_to_audio(mels, model.params)
             self.made_by, self.stages = made_by, stages
             self.show(mels, sounds)
 

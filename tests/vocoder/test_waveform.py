@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 from cases import CORPUS, RATE, loudest_hz, one_sentence, tone
 
 from ddpmlib.audio.cleaning import clean
@@ -10,7 +11,7 @@ from ddpmlib.spectrogram.codec import load_png, save_png
 from ddpmlib.spectrogram.mel import audio_to_image, audio_to_mel, mel_filters
 from ddpmlib.spectrogram.params import DEFAULT
 from ddpmlib.vocoder.griffin_lim import mel_to_magnitude
-from ddpmlib.vocoder.waveform import image_to_audio
+from ddpmlib.vocoder.waveform import image_to_audio, images_to_audio
 
 
 def speech(name: str = "001") -> np.ndarray:
@@ -78,3 +79,16 @@ def test_a_mel_that_is_not_finite_is_refused():
     mel = np.where(np.arange(64 * 16).reshape(64, 16) < 2, np.nan, 0)
     with pytest.raises(ValueError, match="2 values of the mel-spectrogram are NaN or infinite"):
         image_to_audio(mel, DEFAULT)
+
+
+def test_several_at_once_are_what_each_is_alone_and_leave_the_threads_of_torch():
+    mels = [audio_to_image(speech(name)[:RATE], DEFAULT) for name in ("001", "002", "003")]
+    threads = torch.get_num_threads()
+    together = images_to_audio(mels, DEFAULT)
+    assert torch.get_num_threads() == threads
+    for audio, mel in zip(together, mels, strict=True):
+        np.testing.assert_allclose(audio, image_to_audio(mel, DEFAULT), atol=1e-4)
+    assert not np.allclose(together[0], together[1], atol=1e-2)
+    assert images_to_audio([], DEFAULT) == []
+    with pytest.raises(ValueError, match="needed: \\(64, n_frames\\)"):
+        images_to_audio([mels[0], mels[0][:32]], DEFAULT)
