@@ -82,10 +82,11 @@ def run_train(args: argparse.Namespace) -> None:
 
 
 def distill_options(parser: argparse.ArgumentParser) -> None:
-    from ddpmlib.training.config import TrainConfig
+    from ddpmlib.training.config import AS_ITS_TEACHER, STUDENT, TrainConfig
 
     parser.add_argument("run", metavar="RUN", help="the teacher: a run's name, or a folder")
-    add_fields(parser, TrainConfig, leave_out=("init_from",))
+    shown = dict.fromkeys(AS_ITS_TEACHER, "as its teacher") | STUDENT | {"name": "RUN_student"}
+    add_fields(parser, TrainConfig, ("init_from",), shown)
     parser.set_defaults(**{field.name: None for field in dataclasses.fields(TrainConfig)}, width=0)
     parser.add_argument("--resume", action=argparse.BooleanOptionalAction, default=True)
 

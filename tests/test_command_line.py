@@ -1,6 +1,7 @@
 """`python -m ddpmlib COMMAND`: help with examples, exit codes, one sentence where it fails."""
 
 import json
+import re
 import shlex
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from ddpmlib.diffusion.ddpm import DDPM
 from ddpmlib.diffusion.provenance import reproduce
 from ddpmlib.metrics import folders
 from ddpmlib.metrics.statistics import Estimate
+from ddpmlib.training.config import AS_ITS_TEACHER, STUDENT
 
 TRAIN = ["train", "--dataset", "tiny.npy", "--image-size", "8", "16", "--batch-size", "4"]
 TRAIN += ["--noise-steps", "20", "--num-samples", "0", "--epochs", "1", "--device", "cpu"]
@@ -50,6 +52,18 @@ def test_help_shows_options_and_an_example(name, capsys):
     assert caught.value.code == 0
     assert f"example:\n  ddpm-speech {name} " in shown
     assert COMMANDS[name].summary in " ".join(shown.split())
+
+
+def test_the_help_of_distill_shows_the_defaults_of_a_student(capsys):
+    with pytest.raises(SystemExit, match="0"):
+        main(["distill", "--help"])
+    shown = " ".join(capsys.readouterr().out.split())
+    for name, default in STUDENT.items():
+        assert f"{name.upper()} default: {default} " in shown
+    for name in AS_ITS_TEACHER:
+        assert re.search(rf"--{name.replace('_', '-')} [A-Z_ ]*default: as its teacher ", shown)
+    assert "NAME default: RUN_student " in shown
+    assert "BATCH_SIZE default: 4 " in shown
 
 
 def test_each_example_is_understood(capsys):

@@ -113,3 +113,10 @@ def test_a_model_is_loaded_and_its_mel_spectrogram_shown_without_what_neither_ne
     code += "from ddpmlib.interface.players import mel_ticks; "
     code += "from ddpmlib.spectrogram import DEFAULT; mel_ticks(DEFAULT)"
     assert loaded_by(code) == {"torch", "numpy"}
+
+
+def test_a_sound_is_made_and_played_without_scipy_whose_import_takes_a_second():
+    code = "import numpy; from ddpmlib.spectrogram import DEFAULT; "
+    code += "from ddpmlib.vocoder import image_to_audio; from ddpmlib.interface import players; "
+    code += "players.player('', image_to_audio(numpy.zeros((64, 8)), DEFAULT), DEFAULT.sample_rate)"
+    assert loaded_by(code) == {"torch", "numpy"}

@@ -5,7 +5,8 @@ import argparse
 import ast
 import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 
 # Former name -> present name, of parameters of notebooks, arguments and files made earlier.
 OLD_NAMES = {
@@ -104,13 +105,20 @@ def check_seed(seed: int, name: str = "seed") -> None:
 
 
 def add_fields(
-    parser: argparse.ArgumentParser, kind: type, leave_out: tuple[str, ...] = ()
+    parser: argparse.ArgumentParser,
+    kind: type,
+    leave_out: tuple[str, ...] = (),
+    shown: Mapping = MappingProxyType({}),
 ) -> None:
-    """An option for each field of a dataclass, with its default."""
+    """An option for each field of a dataclass, with its default.
+
+    `shown` are defaults for the help, of fields for which another one counts than their own.
+    """
     for field in dataclasses.fields(kind):
         if field.name in leave_out:
             continue
-        options = {"default": field.default, "help": f"default: {field.default}"}
+        default = shown.get(field.name, field.default)
+        options = {"default": field.default, "help": f"default: {default}"}
         if field.type is bool:
             options["action"] = argparse.BooleanOptionalAction
         elif field.type == tuple[int, int]:

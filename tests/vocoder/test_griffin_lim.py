@@ -46,6 +46,14 @@ def test_the_estimated_phases_of_a_tone_are_those_of_a_tone():
     assert np.abs(np.abs(across) % 2 - 1).max() < 0.1  # windows begin half their length before
 
 
+@pytest.mark.parametrize("n_fft", [2, 399, 400, 1024])
+def test_the_window_is_that_of_scipy_to_the_last_bit(n_fft):
+    from scipy.signal import get_window
+
+    window = Frames(3, replace(DEFAULT, n_fft=n_fft)).window
+    np.testing.assert_array_equal(window, get_window("hann", n_fft).astype(np.float32))
+
+
 def test_the_nearest_peak_of_each_value():
     rows = np.array([[0, 3, 1, 0, 2, 5], [5, 1, 1, 1, 1, 1], [1, 1, 1, 1, 1, 1]])
     assert nearest_peak(rows)[0].tolist() == [1, 1, 1, 1, 5, 5]
