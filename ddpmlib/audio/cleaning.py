@@ -56,7 +56,8 @@ def levelled(
     factor = 10 ** ((LEVEL_DB - 10 * np.log10(squares / max(1, end - start) + 1e-20)) / 20)
     ramp = np.linspace(0, 1, min(int(FADE * sample_rate), (end - start) // 2), dtype=np.float32)
     for a, b in blocks:
-        block = (samples[a:b] * factor).astype(np.float32)
+        block = np.empty(b - a, np.float32)  # computed in float64, without an array of that
+        np.multiply(samples[a:b], factor, out=block, casting="same_kind")
         for side, before in ((block, a - start), (block[::-1], end - b)):
             part = ramp[before : before + len(block)]
             side[: len(part)] *= part

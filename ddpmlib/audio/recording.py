@@ -148,7 +148,8 @@ def _mix(
     import soxr
 
     # The `librosa.resample` of a whole, in blocks; and as long as that.
-    stream = soxr.ResampleStream(part.rate, sample_rate, 1, dtype="float32", quality="HQ")
+    if resampled := part.rate != sample_rate:
+        stream = soxr.ResampleStream(part.rate, sample_rate, 1, dtype="float32", quality="HQ")
     missing = -(-part.samples * sample_rate // part.rate)
     mean, weights = part.mean.astype(np.float32), weights.astype(np.float32)
     peaks, left = np.maximum(part.highest - mean, mean - part.lowest), part.samples
@@ -158,7 +159,7 @@ def _mix(
         left -= len(block)
         tops.add(block)
         mono = block[:, 0] if len(mean) == 1 else np.einsum("nc,c->n", block, weights)
-        if part.rate != sample_rate:
+        if resampled:
             mono = stream.resample_chunk(np.ascontiguousarray(mono), last=not left)[:missing]
         missing -= len(mono)
         write(mono)
