@@ -129,7 +129,8 @@ def settings_of(
     time_grid: str | None = None,
     guidance_scale: float | None = None,
 ) -> dict:
-    """Sampler, num_steps, time_grid and guidance_scale, with defaults for what is None.
+    """Sampler, num_steps, time_grid and guidance_scale, with defaults for what is None: the fewest
+    steps that a grid was learnt for, or NUM_STEPS even in log-SNR.
 
     Of a student (`distillation.Teacher`) they are what it was distilled for, and no others are
     possible.
@@ -144,7 +145,8 @@ def settings_of(
         raise ValueError(f"sampler is {sampler!r}; needed: {', '.join(SAMPLERS)}")
     given = {"sampler": sampler, "num_steps": num_steps, "time_grid": time_grid}
     given["guidance_scale"] = guidance_scale
-    steps = min(NUM_STEPS, noise_steps) if num_steps is None else num_steps
+    few = min(learnt_grids, default=min(NUM_STEPS, noise_steps))
+    steps = few if num_steps is None else num_steps
     grid = "learnt" if steps in learnt_grids else "log_snr"
     values = "dpmpp_2m", steps, grid, GUIDANCE_SCALE
     if is_student:

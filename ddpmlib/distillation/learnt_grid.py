@@ -26,7 +26,7 @@ DETERMINISTIC = ("dpmpp_2m", "ddim")
 def learn_time_grid(
     model: DDPM,
     num_steps: int,
-    count: int = 8,
+    count: int = 4,
     seed: int = 0,
     sampler: str = "dpmpp_2m",
     guidance_scale: float | None = None,
@@ -88,5 +88,6 @@ def save_time_grid(folder: Path, timesteps: Sequence[int]) -> None:
 
 
 def with_time_grid(model: DDPM, timesteps: Sequence[int]) -> DDPM:
-    """The model with one more learnt grid, its default for so many steps."""
+    """The model with one more learnt grid: its default for so many steps, and with the fewest of
+    all the default number of steps too."""
     return replace(model, learnt_grids=model.learnt_grids | {len(timesteps): tuple(timesteps)})

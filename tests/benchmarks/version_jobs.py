@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from ddpmlib.models.profile import peak_gigabytes
 
-COUNT, MELS = 16, 160
+COUNT, MELS = 16, 480
 OPTIONS = json.loads(sys.argv[2]) if __name__ == "__main__" else {}  # of the sampling
 
 

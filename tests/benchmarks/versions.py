@@ -18,7 +18,7 @@ ROUNDS = 3
 JOBS = {
     "noise to wav, 16 samples of the shipped weights": ("noise to wav", {}, None),
     "vocoder, 16 clips": ("vocoder", {}, 3),
-    "training, 158 mel-spectrograms": ("training", {}, None),
+    "training, three epochs of the sample corpus": ("training", {}, None),
 }
 THEIRS = {"noise to wav": {"num_steps": 50}}
 

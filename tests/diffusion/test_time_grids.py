@@ -76,7 +76,8 @@ def test_few_steps_even_in_log_snr_end_nearer_to_the_exact_solution():
 def test_a_learnt_grid_is_used_for_its_number_of_steps_only():
     model = small(learnt_grids=GRIDS)
     assert model.settings(num_steps=4)["time_grid"] == "learnt"
-    assert model.settings()["time_grid"] == "log_snr"
+    assert model.settings()["num_steps"] == min(GRIDS), "and by default, the fewest of them"
+    assert model.settings(num_steps=5)["time_grid"] == "log_snr"
     visited = []
     model.sample(1, num_steps=4, callback=lambda i, x_t, x_0: visited.append(i))
     assert len(visited) == 4
