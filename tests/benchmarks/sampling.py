@@ -70,7 +70,7 @@ def measure() -> list[Row]:
                 note=f"{note}; {GOAL}" if sampler == "dpmpp_2m" else note,
             )
         )
-    steps = SAMPLERS["dpmpp_2m"][0]
+    steps = DDPM.load("pretrained").settings()["num_steps"]
     taken = turns["shipped"].median / TIMED * steps
     label = f"the same, shipped weights with their guiding model, {steps} steps of dpmpp_2m"
     note = f"{COUNT} samples in {taken:.1f} s; in each row {TIMED} steps were timed"
