@@ -73,25 +73,21 @@ def build_like(
     """The network of `build` with these weights.
 
     Names and shapes are compared before it takes memory, so that a file which claims to be of a
-    huge network allocates no more than it holds; and no random weights are drawn. A buffer that is
-    not saved must not come from `torch.empty` or `torch.randn`: it would stay without content.
+    huge network allocates no more than it holds.
 
     Raises:
         ValueError: naming the first tensor that is missing, unknown or of another shape.
     """
     with _WithoutMemory():
-        network = build()
-    places = network.state_dict()
-    needed = {name: tuple(value.shape) for name, value in places.items()}
+        needed = {name: tuple(value.shape) for name, value in build().state_dict().items()}
     found = {name: tuple(value.shape) for name, value in state.items()}
     for name in needed | found:
         if needed.get(name) != found.get(name):
             have = f"of shape {found[name]}" if name in found else "missing"
             wanted = f"{needed[name]}" if name in needed else "no such tensor"
             raise ValueError(f"{name} is {have}; needed: {wanted}")
-    # Copies: the tensors of a file are that file, mapped into memory.
-    own = {name: state[name].to(value.dtype, copy=True) for name, value in places.items()}
-    network.load_state_dict(own, assign=True)
+    network = build()
+    network.load_state_dict(state)
     return network
 
 

@@ -43,12 +43,9 @@ class MelToLinear(nn.Module):
         self.head = nn.Linear(CHANNELS, params.n_fft // 2 + 1)
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
-        if not self.head.weight.is_meta:  # else shapes are asked for, perhaps of an absurd n_fft
-            self.add_spread()
-
-    def add_spread(self) -> None:
-        """The share of each bin in its mel bands, (n_fft / 2 + 1, n_mels); not a weight."""
-        filters = torch.from_numpy(mel_filters(self.params).copy())
+        if self.head.weight.is_meta:  # shapes are asked for, perhaps of a file's absurd n_fft
+            return
+        filters = torch.from_numpy(mel_filters(params).copy())
         spread = (filters / filters.sum(dim=1, keepdim=True).clamp(min=1e-9)).T.contiguous()
         self.register_buffer("spread", spread, persistent=False)
 
@@ -75,7 +72,6 @@ class MelToLinear(nn.Module):
         try:
             params = SpectrogramParams.from_dict(description["params"])
             network = build_like(state, partial(cls, params))
-            network.add_spread()
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
             raise unfit(path, error) from error
         return network.eval()
