@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import shutil
 import sys
 import time
 
@@ -16,9 +17,11 @@ import report
 import timing
 import torch
 import training
+import versions
 from cases import level, vowel, write
 from sleeping import sleeping
 from torch.optim.swa_utils import AveragedModel
+from workspace import ROOT
 
 from ddpmlib.models.baseline import BaselineConfig
 from ddpmlib.models.unet import UNetConfig
@@ -173,3 +176,26 @@ def test_the_script_for_gpus_runs_on_a_processor_and_names_a_missing_gpu(capsys)
         sentence = "device is 'cuda', which this machine lacks; use auto or cpu"
         with pytest.raises(SystemExit, match=sentence):
             gpu.main([])
+
+
+def test_versions_take_turns_each_with_the_library_of_its_own_folder(tmp_path, monkeypatch):
+    other = tmp_path / "other"
+    shutil.copytree(ROOT / "ddpmlib", other / "ddpmlib")
+    profile = other / "ddpmlib/models/profile.py"
+    profile.write_text(profile.read_text() + "\n\ndef peak_gigabytes():\n    return 1234.0\n")
+    for data in ("pretrained", "sample_corpus"):
+        (other / "data").mkdir(exist_ok=True)
+        (other / "data" / data).symlink_to(ROOT / "data" / data)
+    (other / "data/README.md").write_text("here")
+    monkeypatch.setattr(versions, "ROUNDS", 2)
+    ours, theirs = versions.turns("vocoder", [(ROOT, {}), (other, {})])
+    assert [len(turns.seconds) for turns in (ours, theirs)] == [2, 2]
+    assert ours.gigabytes < 10
+    assert theirs.gigabytes == 1234
+
+
+def test_a_clone_without_the_earlier_commit_says_so(tmp_path, monkeypatch):
+    monkeypatch.setattr(versions, "BEFORE", "0" * 40)
+    needed = pytest.raises(SystemExit, match="not in this clone; needed: a clone with its history")
+    with needed, versions.earlier(tmp_path / "before"):
+        pytest.fail("there is no such commit")
