@@ -85,8 +85,8 @@ def distill_options(parser: argparse.ArgumentParser) -> None:
     from ddpmlib.training.config import AS_ITS_TEACHER, STUDENT, TrainConfig
 
     parser.add_argument("run", metavar="RUN", help="the teacher: a run's name, or a folder")
-    shown = dict.fromkeys(AS_ITS_TEACHER, "as its teacher") | STUDENT | {"name": "RUN_student"}
-    add_fields(parser, TrainConfig, ("init_from",), shown)
+    theirs = dict.fromkeys(AS_ITS_TEACHER, "as its teacher") | STUDENT | {"name": "RUN_student"}
+    add_fields(parser, TrainConfig, ("init_from",), shown=theirs)
     parser.set_defaults(**{field.name: None for field in dataclasses.fields(TrainConfig)}, width=0)
     parser.add_argument("--resume", action=argparse.BooleanOptionalAction, default=True)
 
@@ -117,10 +117,8 @@ def run_sample(args: argparse.Namespace) -> None:
     values = fields_of(provenance.SampleProvenance, args)
     values |= model.settings(**{name: values[name] for name in model.settings()})
     made_by = provenance.SampleProvenance(weights=provenance.weights_hash(args.run), **values)
-    for path in provenance.save_samples(
-        args.out, made_by, provenance.sample(model, made_by), model
-    ):
-        print(path)
+    mels = provenance.sample(model, made_by)
+    print(*provenance.save_samples(args.out, made_by, mels, model), sep="\n")
 
 
 def say_options(parser: argparse.ArgumentParser) -> None:

@@ -41,7 +41,7 @@ SAMPLER = ("dpmpp_2m", 50)  # and sampling steps
 TIME_GRID, GUIDANCE_SCALE = "uniform", 2.0  # of all rows that do not name another
 BASELINE_SAMPLER = ("dpmpp_2m", 25)  # a step of the baseline network costs as much as 30 of ours
 STEP_COUNTS, STEP_COUNT_CLIPS = (5, 10, 25, 50, 100, 250, 1000), 16
-GRIDS, GRID_CLIPS = {"uniform": (50, 25, 12), "log_snr": (12, 8, 6), "learnt": (12, 8, 6)}, 32
+GRIDS, GRID_CLIPS = {"uniform": (50, 12), "log_snr": (12, 8), "learnt": (8, 6)}, 32
 AMOUNTS = (2, 6, 12, 25)  # minutes of recordings
 
 
