@@ -16,12 +16,9 @@ OPTIONS = json.loads(sys.argv[2]) if __name__ == "__main__" else {}  # of the sa
 def noise_to_wav() -> Callable[[], object]:
     """COUNT samples of the shipped weights, and the vocoder."""
     from ddpmlib.diffusion.ddpm import DDPM
-    from ddpmlib.vocoder.waveform import image_to_audio
 
-    model = DDPM.load(OPTIONS.pop("weights", "pretrained"))
-    return lambda: [
-        image_to_audio(mel, model.params) for mel in model.sample(COUNT, seed=1, **OPTIONS)
-    ]
+    model = DDPM.load("pretrained")
+    return lambda: to_audio(model.sample(COUNT, seed=1, **OPTIONS), model.params)
 
 
 def vocoder() -> Callable[[], object]:
@@ -30,13 +27,21 @@ def vocoder() -> Callable[[], object]:
     from ddpmlib.spectrogram.mel import audio_to_image
     from ddpmlib.spectrogram.params import DEFAULT
     from ddpmlib.storage.paths import data_folder
-    from ddpmlib.vocoder.waveform import image_to_audio
 
     files, rate = find_audio(data_folder() / "sample_corpus")[:COUNT], DEFAULT.sample_rate
     samples = int(DEFAULT.seconds * rate)
     sounds = [load_audio(file, rate).samples[:samples] for file in files]
     mels = [audio_to_image(sound, DEFAULT) for sound in sounds]
-    return lambda: [image_to_audio(mel, DEFAULT) for mel in mels]
+    return lambda: to_audio(mels, DEFAULT)
+
+
+def to_audio(mels, params) -> list:
+    """As this version does it: several at once, or one after the other."""
+    from ddpmlib.vocoder import waveform
+
+    if hasattr(waveform, "images_to_audio"):
+        return waveform.images_to_audio(mels, params)
+    return [waveform.image_to_audio(mel, params) for mel in mels]
 
 
 def training() -> Callable[[], object]:
