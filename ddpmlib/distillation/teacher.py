@@ -19,8 +19,8 @@ from ddpmlib.models.unet import UNet
 
 SUBSTEPS = 3  # of the teacher, in one step of its student
 # Log-SNR where a student's steps begin: quantiles of a logistic distribution. With these two it has
-# the grids of two to six steps of DDIM that `learn_time_grid` finds for the shipped weights. Even
-# in log-SNR, nearly all of the error of four steps would be that of one of them.
+# nearly the grids of two to six steps whose single steps of DDIM sum up to the least error for the
+# shipped weights. Even in log-SNR, most of the error of four steps would be made in one of them.
 CENTRE, SPREAD = 0.3, 1.27
 
 
