@@ -96,8 +96,8 @@ class Teacher:
     def _arrive(
         self, x_t: torch.Tensor, step: torch.Tensor, condition: torch.Tensor | None
     ) -> torch.Tensor:
-        """Where the courses of each row's step lead. Rows of all steps go through the networks
-        together, which takes half of the time that it takes one by one."""
+        """Where the courses of each row's step lead; rows of all steps go through the networks
+        together."""
         guided = guided_model(self.model, GUIDANCE_SCALE, condition)
         alpha_bar, x_t = self.model.alpha_bar, x_t.clone()
         rows = {i: (step == i).nonzero()[:, 0] for i in step.unique().tolist()}

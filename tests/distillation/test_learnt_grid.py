@@ -1,4 +1,4 @@
-"""Learnt time grids: the best path is the best of all; a learnt grid is nearer to many steps."""
+"""Learnt time grids: nearer to many steps than the others; saved; refused where there are none."""
 
 import numpy as np
 import pytest
