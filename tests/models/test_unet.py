@@ -2,7 +2,9 @@
 
 import pytest
 import torch
+from torch.nn import functional
 
+from ddpmlib.models.blocks import Upsample
 from ddpmlib.models.unet import UNet, UNetConfig
 from ddpmlib.spectrogram.params import PRESETS
 
@@ -58,6 +60,15 @@ def test_a_size_that_cannot_be_halved_is_named_with_the_nearest_that_can(size, n
         UNetConfig().check_image_size(size)
     with pytest.raises(ValueError, match=words):
         UNet(UNetConfig(width=8))(noisy(1, 1, *size), torch.rand(1))
+
+
+def test_upsampling_is_nearest_neighbour_and_a_convolution_forward_and_backward():
+    block, x = Upsample(8), noisy(2, 8, 3, 5).requires_grad_()
+    wanted = block.conv(functional.interpolate(x, scale_factor=2.0, mode="nearest"))
+    inputs, some = (x, block.conv.weight, block.conv.bias), noisy(2, 8, 6, 10, seed=2)
+    torch.testing.assert_close(block(x), wanted)
+    theirs = torch.autograd.grad((wanted * some).sum(), inputs)
+    torch.testing.assert_close(torch.autograd.grad((block(x) * some).sum(), inputs), theirs)
 
 
 def test_every_preset_fits_the_default_network():
