@@ -1,9 +1,11 @@
-"""How a condition enters the U-Net: added to the time embedding, sequences by cross-attention, and
-phones as channels beside x_t, frame by frame.
+"""How time and a condition enter the U-Net: the condition added to the time embedding, sequences by
+cross-attention, and phones as channels beside x_t, frame by frame.
 
 All encoders begin without effect, so that training goes on from the weights of an unconditional
 network.
 """
+
+import math
 
 import torch
 from torch import nn
@@ -27,11 +29,26 @@ LOG_SECONDS, SPREAD = -2.6, 0.6  # mean and deviation of the logarithm of a phon
 MEAN_WEIGHT = 0.3  # of the loss of the mean mel-spectrogram, beside that of the network
 
 
+class TimeEmbedding(nn.Module):
+    """Time (batch,) in [0, 1] -> (batch, out): sinusoids (Vaswani et al. 2017), then two layers."""
+
+    def __init__(self, size: int, out: int):
+        super().__init__()
+        frequencies = torch.exp(-math.log(10_000) * torch.arange(size // 2) / (size // 2))
+        # Times count as thousandths, whatever the number of noise steps in training.
+        self.register_buffer("frequencies", 1000 * frequencies, persistent=False)
+        self.layers = nn.Sequential(nn.Linear(size, out), nn.SiLU(), nn.Linear(out, out))
+
+    def forward(self, time: torch.Tensor) -> torch.Tensor:
+        angles = time.float()[:, None] * self.frequencies[None]
+        return self.layers(torch.cat([angles.sin(), angles.cos()], dim=1))
+
+
 class Encoder(nn.Module):
     """A network that encodes a condition.
 
     Its `forward` makes of a condition (batch, *spec.shape) what is added to the time embedding
-    (batch, embedding), and a context for `enter` and `attend`.
+    (batch, embedding), and a context for `enter` and `attend`. Batch may be 1, for all rows of x.
     """
 
     def enter(self, x: torch.Tensor, context) -> torch.Tensor:
@@ -127,7 +144,8 @@ class SequenceEncoder(Encoder):
         columns = self.column(positions(width, self.column.in_features).to(tokens))
         pixels = self.norm_x(x).permute(0, 2, 3, 1) + columns
         q = self.to_q(pixels).reshape(batch, height * width, self.heads, -1).transpose(1, 2)
-        k, v = self.to_kv(tokens).unflatten(2, (2, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        kv = self.to_kv(tokens).expand(batch, -1, -1)
+        k, v = kv.unflatten(2, (2, self.heads, -1)).permute(2, 0, 3, 1, 4)
         mixed = functional.scaled_dot_product_attention(q, k, v, present[:, None, None])
         mixed = mixed.transpose(1, 2).reshape(batch, height, width, channels)
         return x + self.out(mixed).permute(0, 3, 1, 2)

@@ -7,11 +7,12 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from ddpmlib.models.blocks import GROUPS, Attention, ResidualBlock, TimeEmbedding, Upsample
 from ddpmlib.models.condition import ConditionSpec, condition_spec
 from ddpmlib.models.condition_rows import null_conditions
-from ddpmlib.models.encoders import encoder, zeroed
+from ddpmlib.models.encoders import TimeEmbedding, encoder, zeroed
 from ddpmlib.models.profile import describe, profile_network
+
+GROUPS = 8  # of group normalisation
 
 
 @dataclass(frozen=True)
@@ -138,7 +139,7 @@ class UNet(nn.Module):
         embedding = self.time(time)
         if spec := self.config.condition:
             if condition is None:
-                condition = null_conditions(spec, len(x_t), x_t.shape[-1])
+                condition = null_conditions(spec, 1, x_t.shape[-1])  # the same for all rows
             encoded, context = self.condition(condition.to(x_t.device))
             embedding = embedding + encoded
         x = functional.pixel_unshuffle(x_t, self.config.patch)
@@ -168,6 +169,63 @@ class UNet(nn.Module):
         x = self.head(functional.silu(self.norm(x)))
         x = functional.pixel_shuffle(x, self.config.patch).contiguous()
         return (x, context[1]) if with_mean else x
+
+
+class ResidualBlock(nn.Module):
+    """Two 3x3 convolutions; time scales and shifts between them; begins as the identity."""
+
+    def __init__(self, channels: int, out: int, embedding: int, dropout: float = 0.0):
+        super().__init__()
+        self.dropout = nn.Dropout(dropout)
+        self.norm1, self.norm2 = nn.GroupNorm(GROUPS, channels), nn.GroupNorm(GROUPS, out)
+        self.conv1 = nn.Conv2d(channels, out, 3, padding=1)
+        self.conv2 = zeroed(nn.Conv2d(out, out, 3, padding=1))
+        self.time = nn.Linear(embedding, 2 * out)
+        self.skip = nn.Conv2d(channels, out, 1) if channels != out else nn.Identity()
+
+    def forward(self, x: torch.Tensor, embedding: torch.Tensor) -> torch.Tensor:
+        hidden = self.conv1(functional.silu(self.norm1(x)))
+        scale, shift = self.time(functional.silu(embedding))[:, :, None, None].chunk(2, dim=1)
+        hidden = torch.addcmul(shift, self.norm2(hidden), 1 + scale)
+        return self.skip(x) + self.conv2(self.dropout(functional.silu(hidden)))
+
+
+class Attention(nn.Module):
+    """Self-attention over all pixels of x (batch, channels, height, width), residual."""
+
+    def __init__(self, channels: int, heads: int):
+        super().__init__()
+        self.heads = heads
+        self.norm = nn.GroupNorm(GROUPS, channels)
+        self.to_qkv = nn.Conv2d(channels, 3 * channels, 1)
+        self.out = zeroed(nn.Conv2d(channels, channels, 1))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        batch, channels, height, width = x.shape
+        qkv = self.to_qkv(self.norm(x)).flatten(2).transpose(1, 2)
+        q, k, v = qkv.unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        mixed = functional.scaled_dot_product_attention(q, k, v)
+        mixed = mixed.transpose(1, 2).reshape(batch, height, width, channels)
+        return x + self.out(mixed.permute(0, 3, 1, 2))
+
+
+class Upsample(nn.Module):
+    """Twice the height and width: nearest neighbour, then a 3x3 convolution.
+
+    Done as one transposed convolution of the small image: where equal pixels meet, their weights
+    are summed before, in a kernel of 4x4 of which each new pixel sees 2x2. 4 products for 9.
+    """
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.conv = nn.Conv2d(channels, channels, 3, padding=1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        kernel = self.conv.weight.transpose(0, 1)
+        for side in (2, 3):
+            first, second, third = kernel.unbind(side)
+            kernel = torch.stack([third, second + third, first + second, first], dim=side)
+        return functional.conv_transpose2d(x, kernel, self.conv.bias, stride=2, padding=1)
 
 
 def check(image_size: tuple[int, int] = (64, 256), width: int = 32) -> str:

@@ -1,6 +1,8 @@
-"""Many jobs in several processes, of which one may be killed without stopping the others."""
+"""Many jobs in several processes, of which one may be killed without stopping the others; and in
+threads that share the cores."""
 
 from collections.abc import Callable, Collection, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import TypeVar
 
@@ -67,3 +69,25 @@ def in_processes(
 
 def _numbered(number: int, function: Callable, args: tuple, kwargs: dict) -> tuple:
     return number, function(*args, **kwargs)
+
+
+def in_threads(job: Callable[[Item], Result], items: Collection[Item]) -> list[Result]:
+    """Results of a job of torch and numpy for each item, one on each core.
+
+    Threads that numpy's or torch's arrays would begin in a job are kept from it: those of all jobs
+    would wait for each other on the same cores.
+    """
+    import torch
+    from threadpoolctl import threadpool_limits
+
+    cores = torch.get_num_threads()
+
+    def alone(item: Item) -> Result:
+        torch.set_num_threads(1)  # in this thread, and in any that begins from now on
+        return job(item)
+
+    try:
+        with threadpool_limits(1, "blas"), ThreadPoolExecutor(cores) as pool:
+            return list(pool.map(alone, items))
+    finally:
+        torch.set_num_threads(cores)

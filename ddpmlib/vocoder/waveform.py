@@ -1,8 +1,6 @@
 """The vocoder in one call: mel-spectrogram -> waveform."""
 
-import os
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -10,6 +8,7 @@ import numpy as np
 
 from ddpmlib.spectrogram.codec import decode, load_png
 from ddpmlib.spectrogram.params import SpectrogramParams
+from ddpmlib.storage.parallel import in_threads
 from ddpmlib.vocoder.griffin_lim import griffin_lim, mel_to_magnitude
 
 
@@ -39,9 +38,5 @@ def images_to_audio(
     images: Iterable[np.ndarray | str | Path], params: SpectrogramParams
 ) -> list[np.ndarray]:
     """Several mel-spectrograms -> their audio, one on each core: what `image_to_audio` makes of
-    each. Their arrays are too small for the threads of a single one to be of use."""
-    import torch
-
-    alone = partial(torch.set_num_threads, 1)  # of the new thread
-    with ThreadPoolExecutor(os.cpu_count(), initializer=alone) as threads:
-        return list(threads.map(partial(image_to_audio, params=params), images))
+    each."""
+    return in_threads(partial(image_to_audio, params=params), list(images))

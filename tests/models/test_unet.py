@@ -4,8 +4,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from ddpmlib.models.blocks import Upsample
-from ddpmlib.models.unet import UNet, UNetConfig
+from ddpmlib.models.unet import UNet, UNetConfig, Upsample
 from ddpmlib.spectrogram.params import PRESETS
 
 TINY = UNetConfig(width=8, multipliers=(1, 2), heads=2)

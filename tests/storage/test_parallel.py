@@ -1,12 +1,18 @@
-"""Many jobs in several processes: one that is killed is named, the others are done."""
+"""Many jobs in several processes: one that is killed is named, the others are done. And in threads
+that leave the cores to each other."""
 
 import os
 import signal
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import pytest
+import torch
 from joblib import delayed
+from threadpoolctl import threadpool_info
 
-from ddpmlib.storage.parallel import check_workers, in_processes
+from ddpmlib.storage.parallel import check_workers, in_processes, in_threads
 
 
 def doubled_or_killed(number: int, kills: set[int], folder) -> int:
@@ -46,3 +52,30 @@ def test_there_are_no_more_workers_than_jobs(workers, jobs, fit):
 def test_no_workers_are_refused():
     with pytest.raises(ValueError, match="workers is 0; needed: at least 1, or -1"):
         list(in_processes(delayed(str), [1], 0, str))
+
+
+def threads_of_numpy() -> set[int]:
+    return {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"}
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_jobs_in_threads_have_one_core_each_and_leave_all_to_what_follows(fails):
+    here, before = torch.get_num_threads(), threads_of_numpy()
+    meeting = threading.Barrier(here, timeout=60)  # passed only if all are at work at once
+
+    def job(number: int) -> tuple:
+        meeting.wait()
+        if fails:
+            raise ZeroDivisionError
+        return 2 * number, torch.get_num_threads(), threads_of_numpy(), np.ones((9, 9)) @ np.ones(9)
+
+    if fails:
+        with pytest.raises(ZeroDivisionError):
+            in_threads(job, range(here))
+    else:
+        results = in_threads(job, range(here))
+        assert [number for number, *_ in results] == [2 * n for n in range(here)]
+        assert all(threads == 1 and blas == {1} for _, threads, blas, _ in results)
+    assert threads_of_numpy() == before
+    with ThreadPoolExecutor(1) as later:
+        assert later.submit(torch.get_num_threads).result() == torch.get_num_threads() == here
