@@ -103,7 +103,7 @@ def sample_options(parser: argparse.ArgumentParser) -> None:
     from ddpmlib.diffusion.provenance import SampleProvenance
     from ddpmlib.models.devices import DEVICES
 
-    add_fields(parser, SampleProvenance, leave_out=("weights", "index"))
+    add_fields(parser, SampleProvenance, leave_out=("weights", "index", "timesteps"))
     parser.set_defaults(sampler=None, num_steps=None, time_grid=None, guidance_scale=None)
     parser.add_argument("--out", default="samples", help="folder for wav and PNG files")
     parser.add_argument("--device", choices=DEVICES, default="auto")

@@ -4,7 +4,7 @@ import hashlib
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -43,10 +43,12 @@ class SampleProvenance:
     seconds: float | None = None  # length; None: that of the training data
     towards: int | None = None  # another seed: interpolate from the noise of one to the other
     condition: str | None = None  # a label or a text; None: the null condition
+    timesteps: tuple[int, ...] | None = None  # of a learnt time grid; None: that of the run now
 
     def __post_init__(self):
-        if self.guidance_interval is not None:  # JSON knows lists only
-            object.__setattr__(self, "guidance_interval", tuple(self.guidance_interval))
+        for name in ("guidance_interval", "timesteps"):
+            if (values := getattr(self, name)) is not None:  # JSON knows lists only
+                object.__setattr__(self, name, tuple(values))
 
     @property
     def name(self) -> str:
@@ -56,14 +58,23 @@ class SampleProvenance:
             words = "_" + re.sub(r"[^\w-]+", "_", self.condition)[:30]
             if words[1:] != self.condition:
                 words += f"_{hashlib.sha256(self.condition.encode()).hexdigest()[:6]}"
+        grid = self.time_grid
+        if self.timesteps is not None:
+            grid += f"_{hashlib.sha256(str(self.timesteps).encode()).hexdigest()[:6]}"
         within = "_".join(f"_{bound:g}" for bound in self.guidance_interval or ())
         towards = "" if self.towards is None else f"_to_{self.towards}"
         length = "" if self.seconds is None else f"_{self.seconds:g}s"
         return (
             f"{Path(self.run).name}_{self.weights[:8]}_{self.sampler}_{self.num_steps}"
-            f"_{self.time_grid}_g{self.guidance_scale:g}{within}{words}_seed_{self.seed}{towards}"
+            f"_{grid}_g{self.guidance_scale:g}{within}{words}_seed_{self.seed}{towards}"
             f"_{self.index}_of_{self.count}{length}"
         )
+
+    def of(self, model: DDPM) -> "SampleProvenance":
+        """With the noise steps of the model's learnt time grid, which may be learnt again."""
+        if self.time_grid != "learnt" or self.timesteps is not None:
+            return self
+        return replace(self, timesteps=model.learnt_grids.get(self.num_steps))
 
 
 def run_folder(run: str) -> Path:
@@ -111,6 +122,8 @@ def sample(
     names = ("count", "sampler", "num_steps", "time_grid", "seed", "seconds")
     names += ("guidance_scale", "guidance_interval", "condition")
     settings = {name: getattr(provenance, name) for name in names}
+    if provenance.timesteps is not None:
+        model = replace(model, learnt_grids={provenance.num_steps: provenance.timesteps})
     return model.sample(**settings, callback=callback, noise=noise)
 
 
@@ -148,7 +161,7 @@ def save_samples(
         number = re.fullmatch(r"sample_(\d+)\.(png|wav)", path.name)
         if number and int(number[1]) >= len(mels):
             path.unlink()
-    save(folder / "provenance.json", provenance)
+    save(folder / "provenance.json", provenance.of(model))
     return [folder / f"sample_{i}.wav" for i in range(len(mels))]
 
 

@@ -48,7 +48,7 @@ class Studio(SamplingPanel):
         super().__init__(model, *settings)
         # With their hash: the weights on the disk may be others by the time something is kept.
         self.models = {made_by.run: (model, made_by.weights)}
-        self.device, self.made_by = device, made_by
+        self.device, self.made_by = device, made_by.of(model)
         self.stages: dict[int, dict[str, np.ndarray]] = {}  # after some steps: x_0, x_t of all
         self.run = choice("run", sorted({*provenance.runs(), made_by.run}), value=made_by.run)
         self.sampler = choice("sampler", SAMPLERS, value=made_by.sampler)
@@ -130,6 +130,7 @@ class Studio(SamplingPanel):
                     both = {PREDICTED: x_0, NOISY: x_t}
                     stages[step + 1] = {name: x.half().cpu().numpy() for name, x in both.items()}
 
+            made_by = made_by.of(model)
             mels = provenance.sample(model, made_by, remember)
             sounds = images_to_audio(mels, model.params)
             self.made_by, self.stages = made_by, stages

@@ -13,6 +13,7 @@ from ddpmlib.audio.cleaning import PEAK, gain
 from ddpmlib.diffusion import provenance
 from ddpmlib.diffusion.ddpm import DDPM
 from ddpmlib.diffusion.provenance import SampleProvenance
+from ddpmlib.distillation.learnt_grid import save_time_grid
 from ddpmlib.spectrogram.codec import load_png
 from ddpmlib.vocoder.waveform import image_to_audio
 
@@ -65,6 +66,24 @@ def test_a_favourite_is_reproduced_to_the_bit(model, changes):
     wav, rate = soundfile.read(path.with_suffix(".wav"))
     assert rate == model.params.sample_rate
     np.testing.assert_allclose(wav, min(1, gain([sound])) * sound, atol=1e-4)
+
+
+def test_a_learnt_grid_is_kept_and_may_be_learnt_again(model):
+    folder = provenance.run_folder(RUN)
+    last = model.noise_steps - 1
+    save_time_grid(folder, (last, last // 2, 3))
+    model = DDPM.load(folder)
+    made = made_by(time_grid="learnt", num_steps=3)
+    mels = provenance.sample(model, made)
+    wav, *_ = provenance.save_samples(folder / "out", made, mels, model)
+    save_time_grid(folder, (last, last // 4, 2))
+    again, _ = provenance.reproduce(wav.parent / "provenance.json")
+    assert np.array_equal(again, mels[made.index])
+    other = DDPM.load(folder)
+    assert made.of(model).name != made.of(other).name
+    assert made.of(model).of(other) == made.of(model)
+    assert made_by(num_steps=3).of(model) == made_by(num_steps=3)
+    assert not np.array_equal(provenance.sample(other, made)[made.index], again)
 
 
 def test_different_provenance_has_different_names(model):
