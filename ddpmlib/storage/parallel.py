@@ -72,13 +72,9 @@ def _numbered(number: int, function: Callable, args: tuple, kwargs: dict) -> tup
 
 
 def in_threads(job: Callable[[Item], Result], items: Collection[Item]) -> list[Result]:
-    """Results of a job of torch and numpy for each item, one on each core.
-
-    Threads that numpy's or torch's arrays would begin in a job are kept from it: those of all jobs
-    would wait for each other on the same cores.
-    """
+    """Results of a job of torch for each item, one on each core: threads that torch would begin in
+    a job are kept from it."""
     import torch
-    from threadpoolctl import threadpool_limits
 
     cores = torch.get_num_threads()
 
@@ -87,7 +83,7 @@ def in_threads(job: Callable[[Item], Result], items: Collection[Item]) -> list[R
         return job(item)
 
     try:
-        with threadpool_limits(1, "blas"), ThreadPoolExecutor(cores) as pool:
+        with ThreadPoolExecutor(cores) as pool:
             return list(pool.map(alone, items))
     finally:
         torch.set_num_threads(cores)

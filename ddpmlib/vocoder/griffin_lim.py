@@ -42,10 +42,14 @@ def mel_to_magnitude(
     Returns:
         (n_fft / 2 + 1, n_frames) float32 magnitudes, 1 for a full-scale sine.
     """
-    from ddpmlib.vocoder.mel_to_linear import pretrained_mel_to_linear  # needs torch
+    import torch
 
-    filters = mel_filters(params)
-    target, weight = filters.T @ mel, np.maximum(filters.sum(axis=0), TINY)[:, None]
+    from ddpmlib.vocoder.mel_to_linear import pretrained_mel_to_linear
+
+    mel = np.asarray(mel, np.float32)
+    # Products by torch: the threads of numpy's would wait for torch's on the same cores.
+    spread, mel_power = torch.from_numpy(mel_filters(params).T.copy()), torch.from_numpy(mel)
+    target = (spread @ mel_power).numpy()
     # A zero never moves under multiplicative updates, so empty bins start small instead.
     if learned and (network := pretrained_mel_to_linear(params)):
         # Its logarithm has a floor; silence has none.
@@ -54,9 +58,11 @@ def mel_to_magnitude(
     else:
         power = np.maximum(_pseudo_inverse(params) @ mel, target * 1e-2) + TINY
         updates = UPDATES
+    power, wanted = torch.from_numpy(power), mel_power + TINY
+    weight = spread.sum(dim=1, keepdim=True).clamp(min=TINY)
     for _ in range(updates):
-        power *= (filters.T @ ((mel + TINY) / (filters @ power + TINY)) / weight) ** STRIDE
-    return np.sqrt(np.where(target > 0, power, 0), dtype=np.float32)
+        power *= (spread @ (wanted / (spread.T @ power + TINY)) / weight) ** STRIDE
+    return np.sqrt(np.where(target > 0, power.numpy(), 0), dtype=np.float32)
 
 
 def griffin_lim(magnitude: np.ndarray, params: SpectrogramParams) -> np.ndarray:
