@@ -17,6 +17,7 @@ EMBEDDING, HEADS, FACTOR = 256, 4, 8
 # the learning rate falls here, where it was constant there.
 RECIPE = {"batch_size": 5, "learning_rate": 3e-4, "prediction_type": "eps", "schedule": "linear"}
 RECIPE |= {"optimizer": "adam", "ema_decay": 0.0, "clip_norm": 1e9, "warmup_steps": 1}
+RECIPE |= {"time_sampling": "uniform"}
 
 
 @dataclass(frozen=True)

@@ -19,17 +19,19 @@ POSITIVE = ("learning_rate", "clip_norm", "checkpoint_minutes", "max_minutes")
 SHARES = ("ema_decay", "condition_dropout")
 CHOICES = {"device": DEVICES, "precision": PRECISIONS, "schedule": SCHEDULES}
 CHOICES |= {"prediction_type": PREDICTION_TYPES, "optimizer": OPTIMIZERS}
+CHOICES |= {"time_sampling": ("logit_normal", "uniform")}
 # These shape the model or the steps of its training; a resumed run must not change them.
 FIXED = ("image_size", "noise_steps", "schedule", "prediction_type", "batch_size", "seed")
 FIXED += ("optimizer", "ema_decay", "init_from", "student_steps", "condition")
-FIXED += ("condition_dropout",)
+FIXED += ("condition_dropout", "time_sampling")
 # Defaults of earlier versions: a run that was begun with them goes on with them.
 EARLIER = {"optimizer": "adam", "batch_size": 16, "learning_rate": 4e-4}
+EARLIER |= {"time_sampling": "uniform"}
 # A student has these from its teacher, and begins nearly right, with a target that has no noise.
 AS_ITS_TEACHER = ("dataset", "bucket_name", "image_size", "noise_steps", "schedule")
 AS_ITS_TEACHER += ("prediction_type", "condition")
 STUDENT = {"student_steps": 4, "optimizer": "adam", "learning_rate": 3e-4}
-STUDENT |= {"condition_dropout": 0.5}
+STUDENT |= {"condition_dropout": 0.5, "time_sampling": "uniform"}
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,7 @@ class TrainConfig:
     noise_steps: int = 1000
     schedule: str = "cosine"  # cosine or linear
     prediction_type: str = "v"  # what the network predicts: v, eps or x0
+    time_sampling: str = "logit_normal"  # of t in training: logit_normal or uniform
     ema_decay: float = 0.999  # of the averaged weights, reached by a warm-up
     num_samples: int = 8  # PNG and wav files at the end of an epoch
     sample_every: int = 1  # epochs

@@ -56,10 +56,14 @@ def times(config: TrainConfig, step: int) -> torch.Tensor:
     """Noise steps t (batch_size,) in 0 ... noise_steps - 1.
 
     Evenly spread over the batch with one random offset, which makes the loss less noisy (Kingma et
-    al. 2021, "Variational Diffusion Models", appendix I.1).
+    al. 2021, "Variational Diffusion Models", appendix I.1); with time_sampling "logit_normal" over
+    the standard normal distribution of log(t / (1 - t)), which prefers the middle (Esser et al.
+    2024, "Scaling Rectified Flow Transformers for High-Resolution Image Synthesis", eq. 19).
     """
     offset = torch.rand(1, generator=_stream("cpu", config.seed, TIMES, step))
     spread = (offset + torch.arange(config.batch_size) / config.batch_size) % 1
+    if config.time_sampling == "logit_normal":
+        spread = torch.special.ndtri(spread).sigmoid()
     return (spread * config.noise_steps).long()
 
 

@@ -31,6 +31,7 @@ condition condition_dropout seed max_minutes noise_steps schedule target ema_dec
 sample_every checkpoint_minutes warmup_steps clip_norm precision
 """
 EARLIER_COLUMNS = "epoch step minutes train_loss validation_loss pictures_per_second"
+EARLIER_CHOICES = {"optimizer": "adam", "time_sampling": "uniform"}
 NOW = {"target": "prediction_type", "pictures_per_second": "mels_per_second"}
 
 
@@ -71,8 +72,8 @@ def as_written_earlier(run: Path) -> None:
 
 
 def test_a_run_of_the_earlier_format_is_resumed_to_the_bit(tmp_path, capsys):
-    """By the optimizer that it was begun with, which was Adam before one could choose."""
-    run, begun = tmp_path / "run", {"optimizer": "adam"}
+    """By the optimizer and the times that it was begun with, before one could choose."""
+    run, begun = tmp_path / "run", EARLIER_CHOICES
     fit(tmp_path, "whole", **begun)
     with pytest.raises(KeyboardInterrupt):
         fit(tmp_path, callback=interrupt_at(STEPS + 3), checkpoint_minutes=1e-9, **begun)
@@ -84,14 +85,15 @@ def test_a_run_of_the_earlier_format_is_resumed_to_the_bit(tmp_path, capsys):
     seen = []
     fit(tmp_path, callback=lambda progress: seen.append(progress.step))
     assert seen == list(range(STEPS + 3, EPOCHS * STEPS + 1))
-    assert "run goes on as it was begun: optimizer adam\n" in capsys.readouterr().out
+    said = "run goes on as it was begun: time_sampling uniform, optimizer adam\n"
+    assert said in capsys.readouterr().out
     assert_same_run(run, tmp_path / "whole")
     facts = [json.loads((tmp_path / name / "config.json").read_text()) for name in ("run", "whole")]
     assert_same(*facts)
 
 
 def test_a_finished_run_of_the_earlier_format_goes_on_with_more_epochs(tmp_path):
-    fit(tmp_path, epochs=1, optimizer="adam")
+    fit(tmp_path, epochs=1, **EARLIER_CHOICES)
     as_written_earlier(tmp_path / "run")
     fit(tmp_path, epochs=1)
     with pytest.raises(ValueError, match=r"prediction_type is eps but v in .*checkpoint\.pt; give"):
@@ -101,9 +103,9 @@ def test_a_finished_run_of_the_earlier_format_goes_on_with_more_epochs(tmp_path)
 
 
 def test_checkpoints_from_before_there_were_these_settings_go_on(tmp_path):
-    fit(tmp_path, epochs=1, optimizer="adam")
+    fit(tmp_path, epochs=1, **EARLIER_CHOICES)
     content = checkpoint(tmp_path / "run")
-    for name in ("init_from", "condition", "condition_dropout", "optimizer"):
+    for name in ("init_from", "condition", "condition_dropout", *EARLIER_CHOICES):
         del content["config"][name]
     for name in ("dropout", "condition"):
         del content["unet"][name]
@@ -121,6 +123,7 @@ def test_checkpoints_from_before_there_were_these_settings_go_on(tmp_path):
         ({"batch_size": 3}, "batch_size is 3 but 4 in"),
         ({"seed": 5}, "seed is 5 but 0 in"),
         ({"optimizer": "adam"}, "optimizer is adam but muon in"),
+        ({"time_sampling": "uniform"}, "time_sampling is uniform but logit_normal in"),
         ({"ema_decay": 0.5}, "ema_decay is 0.5 but 0.999 in"),
         ({"network": UNetConfig(16, (1, 2), heads=2)}, "^width is 16 but 8 in"),
         ({"network": UNetConfig(8, (1, 2), heads=2, dropout=0.1)}, "^dropout is 0.1 but 0.0 in"),

@@ -12,6 +12,7 @@ def test_a_run_goes_on_with_the_earlier_defaults_it_was_begun_with():
     begun = {"batch_size": 16, "learning_rate": 4e-4, "epochs": 7}  # no choice of an optimizer
     config = TrainConfig().as_begun(begun)
     assert (config.batch_size, config.learning_rate, config.optimizer) == (16, 4e-4, "adam")
+    assert config.time_sampling == "uniform"
     assert config.epochs == TrainConfig().epochs, "only what was a default is taken over"
     given = TrainConfig(batch_size=8, learning_rate=1e-3).as_begun(begun)
     assert (given.batch_size, given.learning_rate) == (8, 1e-3), "what is given, counts"

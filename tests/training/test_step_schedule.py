@@ -41,7 +41,7 @@ def test_mels_that_do_not_fill_a_batch_come_several_times():
 
 def test_times_are_spread_over_a_batch_and_reach_the_first_and_the_last_step():
     """Step 0 included: the original never trained it."""
-    config = tiny_config(batch_size=16, noise_steps=100)
+    config = tiny_config(batch_size=16, noise_steps=100, time_sampling="uniform")
     drawn = [schedule.times(config, step) for step in range(400)]
     for t in drawn:
         assert t.shape == (16,)
@@ -52,6 +52,17 @@ def test_times_are_spread_over_a_batch_and_reach_the_first_and_the_last_step():
     counts = torch.bincount(together, minlength=100)
     assert counts.min() > 32  # of 64 on average
     assert counts.max() < 128
+
+
+def test_times_prefer_the_middle_as_a_logit_normal_distribution_does():
+    config = tiny_config(batch_size=16, noise_steps=1000)
+    drawn = [schedule.times(config, step) for step in range(400)]
+    together = torch.cat(drawn).double().add(0.5).div(1000)
+    assert (together.logit().mean(), together.logit().std()) == pytest.approx((0, 1), abs=0.02)
+    shares = [(t.double().add(0.5) / 1000).logit() for t in drawn]
+    normal = torch.distributions.Normal(0, 1)
+    spread = torch.stack([normal.cdf(share).sort().values.diff() for share in shares])
+    assert (spread - 1 / 16).abs().max() < 0.01, "evenly spread over each batch, too"
 
 
 def test_noise_is_standard_normal_and_new_in_every_step():
