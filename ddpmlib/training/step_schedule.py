@@ -10,6 +10,7 @@ import torch
 from ddpmlib.training.config import TrainConfig
 
 ORDER, TIMES, NOISE, DROPOUT = range(4)  # one stream of random numbers each
+LOGIT_SPREAD = 1.25  # standard deviation of log(t / (1 - t)); 1.7 is nearly even; see notebook 05
 DECAY_FROM = 0.7  # of the run; what was learned until then fits a run of any length
 
 
@@ -57,13 +58,13 @@ def times(config: TrainConfig, step: int) -> torch.Tensor:
 
     Evenly spread over the batch with one random offset, which makes the loss less noisy (Kingma et
     al. 2021, "Variational Diffusion Models", appendix I.1); with time_sampling "logit_normal" over
-    the standard normal distribution of log(t / (1 - t)), which prefers the middle (Esser et al.
-    2024, "Scaling Rectified Flow Transformers for High-Resolution Image Synthesis", eq. 19).
+    a normal distribution of log(t / (1 - t)), which prefers the middle (Esser et al. 2024, "Scaling
+    Rectified Flow Transformers for High-Resolution Image Synthesis", eq. 19).
     """
     offset = torch.rand(1, generator=_stream("cpu", config.seed, TIMES, step))
     spread = (offset + torch.arange(config.batch_size) / config.batch_size) % 1
     if config.time_sampling == "logit_normal":
-        spread = torch.special.ndtri(spread).sigmoid()
+        spread = (LOGIT_SPREAD * torch.special.ndtri(spread)).sigmoid()
     return (spread * config.noise_steps).long()
 
 
