@@ -33,7 +33,11 @@ def test_what_is_quiet_counts_nearly_as_what_is_loud(mels):
 
 
 def test_bands_are_compared_with_the_same_bands(mels):
-    assert texture_distance(mels.flip(2), mels) > 3 * texture_distance(mels.flip(0), mels)
+    """Noise above stripes is not stripes above noise, though the patches are the same ones."""
+    rough = torch.randn(mels.shape, generator=torch.Generator().manual_seed(1))
+    low = torch.cat([rough[:, :, :32], mels[:, :, 32:]], dim=2)
+    swapped = torch.cat([low[:, :, 32:], low[:, :, :32]], dim=2)
+    assert texture_distance(swapped, low) > 1
 
 
 @pytest.mark.parametrize("shape", [(8, 16), (4, 16), (64, 8), (32, 32)])
