@@ -7,6 +7,7 @@ from pages import controls_in, greys_in, images_in, sounds_in
 from ddpmlib.diffusion import provenance
 from ddpmlib.diffusion.ddpm import DDPM, WEIGHTS
 from ddpmlib.diffusion.provenance import SampleProvenance
+from ddpmlib.distillation.learnt_grid import save_time_grid, with_time_grid
 from ddpmlib.interface import sampling_studio
 from ddpmlib.interface.sampling_studio import NOISY, PREDICTED, Studio
 from ddpmlib.models.condition import ClassCondition, TextCondition
@@ -144,6 +145,23 @@ def test_a_favourite_is_saved_and_reproduced(studio, model):
     assert {file.suffix for file in folder.iterdir()} == {".wav", ".png", ".json"}
     mel, _ = provenance.reproduce(path)
     assert np.array_equal(mel, provenance.sample(model, made_by(seed=11))[2])
+
+
+def test_a_favourite_by_a_learnt_grid_is_reproduced_after_another_was_learnt(studio, model):
+    studio.models[RUN] = with_time_grid(model, (19, 11, 5)), studio.model()[1]
+    studio.num_steps.value, studio.time_grid.value = 3, "learnt"
+    studio.sample.click()
+    assert studio.status.text == ""
+    assert studio.made_by.timesteps == (19, 11, 5)
+    studio.grid.children[0].children[1].click()
+    folder = provenance.run_folder(RUN)
+    save_time_grid(folder, (19, 15, 2))
+    [path] = (folder / "favourites").glob("*.json")
+    mel, _ = provenance.reproduce(path)
+    how = {"num_steps": 3, "time_grid": "log_snr"}
+    before = provenance.sample(studio.models[RUN][0], studio.made_by)[0]
+    assert np.array_equal(mel, before)
+    assert not np.array_equal(mel, provenance.sample(model, made_by(**how))[0])
 
 
 def test_an_error_is_shown_and_the_studio_goes_on(studio):
