@@ -156,8 +156,11 @@ class _Loop:
         """One step of the optimizer; returns the mean loss over all processes."""
         config, accelerator, number = self.config, self.accelerator, self.state.step
         x_0 = x_0.to(self.device, non_blocking=True)
+        t = step_schedule.times(config, number)[self.mine]
         noise = step_schedule.noise(config, number, self.device)[self.mine]
-        condition, mean_loss = self.conditions(indices), 0.0
+        condition, mean_loss, pair = self.conditions(indices), 0.0, (x_0, t, noise)
+        if self.teacher:
+            pair = self.teacher.target(*pair, *condition)
 
         def model(*inputs: torch.Tensor) -> torch.Tensor:
             nonlocal mean_loss
@@ -169,12 +172,8 @@ class _Loop:
             mean_loss = mean_mel_loss(mean, x_0, *condition, frames)
             return output
 
-        if self.teacher:
-            losses = self.teacher.losses(model, noise, *condition)
-        else:
-            t = step_schedule.times(config, number)[self.mine]
-            how = self.state.model.alpha_bar, config.prediction_type
-            losses = process.training_loss(model, x_0, t, noise, *how)
+        alpha_bar = self.state.model.alpha_bar
+        losses = process.training_loss(model, *pair, alpha_bar, config.prediction_type)
         accelerator.backward(losses.mean() + mean_loss)
         norm = accelerator.clip_grad_norm_(self.network.parameters(), config.clip_norm)
         loss = accelerator.reduce(losses.detach().mean(), "mean").item()
@@ -213,8 +212,8 @@ class _Loop:
 
     def close_epoch(self, metrics: dict, share: float) -> tuple[dict, tuple[Path, ...]]:
         averaged, epoch = self.state.averaged(), metrics["epoch"]
-        losses = self.teacher.losses if self.teacher else None
-        loss = averaged.loss_on(self.validation, self.config.batch_size, losses)
+        target = self.teacher.target if self.teacher else None
+        loss = averaged.loss_on(self.validation, self.config.batch_size, target)
         metrics["validation_loss"] = loss
         run_directory.append_metrics(self.folder, metrics)
         self.accelerator.log(metrics, step=self.state.step)
