@@ -20,6 +20,7 @@ from ddpmlib.diffusion.ddpm import DDPM
 from ddpmlib.diffusion.provenance import reproduce
 from ddpmlib.metrics import folders
 from ddpmlib.metrics.statistics import Estimate
+from ddpmlib.training import step_schedule
 from ddpmlib.training.config import AS_ITS_TEACHER, STUDENT
 
 TRAIN = ["train", "--dataset", "tiny.npy", "--image-size", "8", "16", "--batch-size", "4"]
@@ -112,7 +113,10 @@ def test_train_takes_the_options_of_a_config(workbook):
     assert DDPM.load("data/runs/eps").prediction_type == "eps"
 
 
-def test_a_run_is_distilled_into_a_student_that_is_sampled_by_its_own_settings(workbook, capsys):
+def test_a_run_is_distilled_into_a_student_that_is_sampled_by_its_own_settings(
+    workbook, capsys, monkeypatch
+):
+    monkeypatch.setattr(step_schedule, "LESSONS", 16)
     write_data(workbook / "data" / "spectrograms")
     main([*TRAIN, "--name", "first", "--width", "8"])
     main(["distill", "first", "--student-steps", "2", "--epochs", "1", "--num-samples", "0"])

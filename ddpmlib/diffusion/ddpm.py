@@ -25,7 +25,7 @@ from ddpmlib.storage.paths import fetch
 from ddpmlib.storage.weights import build_like, load_weights, save_weights, unfit
 
 WEIGHTS, GUIDING_MODEL = "model.safetensors", "guide.safetensors"
-VALIDATION_MELS = 256
+VALIDATION_MELS, VALIDATION_SAMPLES = 256, 32  # a student's loss is that of whole samplings
 
 
 @dataclass
@@ -186,15 +186,15 @@ class DDPM:
 
     @torch.inference_mode()
     def loss_on(
-        self, mels: torch.utils.data.Dataset, batch_size: int = 16, target: Callable | None = None
+        self, mels: torch.utils.data.Dataset, batch_size: int = 16, losses: Callable | None = None
     ) -> float | None:
         """Mean training loss on held-out mel-spectrograms, with the same noise at every call; None
         when there are none.
 
         Args:
             mels: items (1, n_mels, n_frames), with their `conditions` if the model has any; of
-                more than VALIDATION_MELS, an evenly spread part is used.
-            target: see `held_out_loss`.
+                more than VALIDATION_MELS, an evenly spread part is used, of a student fewer.
+            losses: of a student; see `held_out_loss`.
 
         Raises:
             ValueError: they have another kind of condition.
@@ -202,10 +202,10 @@ class DDPM:
         spec = self.condition_spec
         if spec and (theirs := getattr(mels, "condition_spec", spec)) != spec:
             raise ValueError(f"condition of the data is {theirs}; needed: {spec}")
-        count = min(len(mels), VALIDATION_MELS)
+        count = min(len(mels), VALIDATION_SAMPLES if losses else VALIDATION_MELS)
         chosen = np.linspace(0, len(mels) - 1, count).astype(int)
         rows = encode_conditions(spec, mels.conditions(chosen), count) if spec else None
-        how = self.alpha_bar, self.prediction_type, batch_size, target
+        how = self.alpha_bar, self.prediction_type, batch_size, losses
         device = next(self.network.parameters()).device
         return process.held_out_loss(self.predict, mels, chosen, rows, device, *how)
 

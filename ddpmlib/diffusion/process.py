@@ -89,14 +89,14 @@ def held_out_loss(
     alpha_bar: torch.Tensor,
     prediction_type: str,
     batch_size: int,
-    target: Callable[..., tuple[torch.Tensor, torch.Tensor, torch.Tensor]] | None = None,
+    losses: Callable[..., torch.Tensor] | None = None,
 ) -> float | None:
     """Mean training loss of the chosen ones, with the same times and noise at every call.
 
     Args:
         predict: (x_t, time, condition) -> prediction.
         rows: their conditions (chosen, ...); None: the null condition.
-        target: of a student; see `distillation.Teacher.target`.
+        losses: of a student; see `distillation.Teacher.losses`.
 
     Returns:
         None when there are none.
@@ -108,10 +108,13 @@ def held_out_loss(
         x_0 = torch.stack([mels[i] for i in chosen[part]])
         noise = torch.randn(x_0.shape, generator=generator).to(device)
         condition = None if rows is None else rows[part]
-        pair = x_0.to(device), t[part].long(), noise
-        pair = target(*pair, condition) if target else pair
         model = partial(predict, condition=condition)
-        total += training_loss(model, *pair, alpha_bar, prediction_type).sum().item()
+        if losses:
+            found = losses(model, noise, condition)
+        else:
+            pair = x_0.to(device), t[part].long(), noise
+            found = training_loss(model, *pair, alpha_bar, prediction_type)
+        total += found.sum().item()
     return total / count if count else None
 
 

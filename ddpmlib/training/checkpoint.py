@@ -59,6 +59,10 @@ class TrainState:
         """Of the configuration, on this data."""
         return step_schedule.epoch_steps(self.config, self.num_mels)
 
+    def batches_left(self) -> list[tuple[int, torch.Tensor]]:
+        """Of this epoch; see `step_schedule.batches`."""
+        return step_schedule.batches(self.config, self.epoch, self.num_mels)[self.batch :]
+
     def advance(self, loss: float, seconds: float) -> None:
         """Count one step."""
         self.step += 1

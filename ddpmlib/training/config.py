@@ -30,8 +30,8 @@ EARLIER |= {"time_sampling": "uniform"}
 # A student has these from its teacher, and begins nearly right, with a target that has no noise.
 AS_ITS_TEACHER = ("dataset", "bucket_name", "image_size", "noise_steps", "schedule")
 AS_ITS_TEACHER += ("prediction_type", "condition")
-STUDENT = {"student_steps": 4, "optimizer": "adam", "learning_rate": 3e-4}
-STUDENT |= {"condition_dropout": 0.5, "time_sampling": "uniform"}
+STUDENT = {"student_steps": 4, "optimizer": "adam", "learning_rate": 1e-4, "epochs": 15}
+STUDENT |= {"condition_dropout": 0.5, "ema_decay": 0.98, "warmup_steps": 20}
 
 
 @dataclass(frozen=True)

@@ -132,8 +132,8 @@ class _Loop:
     def epoch(self, pressed: list) -> None:
         """Train to the end of the epoch or of the minutes, or to the step where Ctrl-C came."""
         state = self.state
-        for x_0, indices in self.batches():
-            before, loss = state.share(), self.step(x_0, indices)
+        for x_0, indices, number in self.batches():
+            before, loss = state.share(), self.step(x_0, indices, number)
             state.advance(loss, self.elapsed())
             ended = state.batch == state.steps_per_epoch or state.share() == 1
             self.report(loss, *self.end_epoch() if ended else ())
@@ -152,15 +152,12 @@ class _Loop:
             if ended:
                 return
 
-    def step(self, x_0: torch.Tensor, indices: list[int]) -> float:
-        """One step of the optimizer; returns the mean loss over all processes."""
-        config, accelerator, number = self.config, self.accelerator, self.state.step
+    def step(self, x_0: torch.Tensor, indices: list[int], number: int) -> float:
+        """One step of the optimizer, on the batch of a number; returns the mean loss of it all."""
+        config, accelerator, state = self.config, self.accelerator, self.state
+        condition, mean_loss = self.conditions(indices, number), 0.0
         x_0 = x_0.to(self.device, non_blocking=True)
-        t = step_schedule.times(config, number)[self.mine]
         noise = step_schedule.noise(config, number, self.device)[self.mine]
-        condition, mean_loss, pair = self.conditions(indices), 0.0, (x_0, t, noise)
-        if self.teacher:
-            pair = self.teacher.target(*pair, *condition)
 
         def model(*inputs: torch.Tensor) -> torch.Tensor:
             nonlocal mean_loss
@@ -172,34 +169,38 @@ class _Loop:
             mean_loss = mean_mel_loss(mean, x_0, *condition, frames)
             return output
 
-        alpha_bar = self.state.model.alpha_bar
-        losses = process.training_loss(model, *pair, alpha_bar, config.prediction_type)
+        if self.teacher:
+            losses = self.teacher.losses(model, noise, *condition, lesson=number)
+        else:
+            t = step_schedule.times(config, number)[self.mine]
+            how = state.model.alpha_bar, config.prediction_type
+            losses = process.training_loss(model, x_0, t, noise, *how)
         accelerator.backward(losses.mean() + mean_loss)
         norm = accelerator.clip_grad_norm_(self.network.parameters(), config.clip_norm)
         loss = accelerator.reduce(losses.detach().mean(), "mean").item()
         if not math.isfinite(loss + float(norm)):
-            raise FloatingPointError(self.state.trouble(self.data, losses, indices))
+            raise FloatingPointError(state.trouble(self.data, losses, indices))
         for group in self.optimizer.param_groups:
-            group["lr"] = step_schedule.learning_rate(config, number, self.state.share())
+            group["lr"] = step_schedule.learning_rate(config, state.step, state.share())
         self.optimizer.step()
         self.optimizer.zero_grad()
-        self.state.ema.update_parameters(self.state.model.network)
+        state.ema.update_parameters(state.model.network)
         return loss
 
-    def conditions(self, indices: list[int]) -> tuple[torch.Tensor, ...]:
+    def conditions(self, indices: list[int], number: int) -> tuple[torch.Tensor, ...]:
         """Third argument of a conditional network, some of it replaced by the null condition."""
         if (condition := self.data.conditions(indices)) is None:
             return ()
-        dropped = step_schedule.dropped(self.config, self.state.step)[self.mine]
+        dropped = step_schedule.dropped(self.config, number)[self.mine]
         return (drop_conditions(self.data.condition_spec, condition, dropped).to(self.device),)
 
-    def batches(self) -> Iterator[tuple[torch.Tensor, list[int]]]:
-        """The rest of this epoch: mel-spectrograms of this process, and their indices."""
-        order = step_schedule.order(self.config, self.state.epoch, len(self.data))
-        chosen = order[self.state.batch :, self.mine].tolist()
+    def batches(self) -> Iterator[tuple[torch.Tensor, list[int], int]]:
+        """The rest of this epoch: mel-spectrograms of this process, their indices, a number."""
+        left = self.state.batches_left()
+        chosen = [indices[self.mine].tolist() for _, indices in left]
         # Rows of a memory map come at once; worker processes would only cost their start.
         loader = DataLoader(self.data, batch_sampler=chosen, pin_memory=self.device.type == "cuda")
-        return zip(loader, chosen, strict=True)
+        return zip(loader, chosen, (number for number, _ in left), strict=True)
 
     def end_epoch(self) -> tuple[dict | None, tuple[Path, ...]]:
         """Validate, save, sample; returns the row of metrics.csv and files of samples."""
@@ -212,8 +213,8 @@ class _Loop:
 
     def close_epoch(self, metrics: dict, share: float) -> tuple[dict, tuple[Path, ...]]:
         averaged, epoch = self.state.averaged(), metrics["epoch"]
-        target = self.teacher.target if self.teacher else None
-        loss = averaged.loss_on(self.validation, self.config.batch_size, target)
+        losses = self.teacher.losses if self.teacher else None
+        loss = averaged.loss_on(self.validation, self.config.batch_size, losses)
         metrics["validation_loss"] = loss
         run_directory.append_metrics(self.folder, metrics)
         self.accelerator.log(metrics, step=self.state.step)

@@ -9,7 +9,8 @@ import torch
 
 from ddpmlib.training.config import TrainConfig
 
-ORDER, TIMES, NOISE, DROPOUT = range(4)  # one stream of random numbers each
+ORDER, TIMES, NOISE, DROPOUT, LESSON = range(5)  # one stream of random numbers each
+LESSONS = 512  # mel-spectrograms of an epoch of a student, see `distillation.teacher`
 LOGIT_SPREAD = 1.25  # standard deviation of log(t / (1 - t)); 1.7 is nearly even; see notebook 05
 DECAY_FROM = 0.7  # of the run; what was learned until then fits a run of any length
 
@@ -41,15 +42,34 @@ def learning_rate(config: TrainConfig, step: int, share: float) -> float:
 def order(config: TrainConfig, epoch: int, count: int) -> torch.Tensor:
     """Indices (steps, batch_size) of an epoch over `count` mel-spectrograms. Those that do not fill
     a last batch are left out, different ones in each epoch."""
-    steps, generator = epoch_steps(config, count), _stream("cpu", config.seed, ORDER, epoch)
+    steps, generator = _steps_of_pass(config, count), _stream("cpu", config.seed, ORDER, epoch)
     times = config.batch_size if count < config.batch_size else 1
     drawn = torch.cat([torch.randperm(count, generator=generator) for _ in range(times)])
     return drawn[: steps * config.batch_size].view(steps, config.batch_size)
 
 
+def batches(config: TrainConfig, epoch: int, count: int) -> list[tuple[int, torch.Tensor]]:
+    """Of each step of an epoch the number of its batch, which times, noise and dropout follow from,
+    and the indices (batch_size,) of `order`. All numbers are new, but those of a student."""
+    steps, each = epoch_steps(config, count), _steps_of_pass(config, count)
+    numbers = range(epoch * steps, (epoch + 1) * steps)
+    if config.student_steps:
+        drawn = torch.randperm(steps, generator=_stream("cpu", config.seed, LESSON, epoch))
+        numbers = drawn.tolist()
+    orders = {i: order(config, i, count) for i in {number // each for number in numbers}}
+    return [(number, orders[number // each][number % each]) for number in numbers]
+
+
 def epoch_steps(config: TrainConfig, count: int) -> int:
-    """Steps of an epoch over `count` mel-spectrograms; of fewer than a batch each comes
-    `batch_size` times, with another time and other noise."""
+    """Steps of an epoch over `count` mel-spectrograms; of a student over LESSONS."""
+    if config.student_steps:
+        return max(1, LESSONS // config.batch_size)
+    return _steps_of_pass(config, count)
+
+
+def _steps_of_pass(config: TrainConfig, count: int) -> int:
+    """Steps of a pass over `count` mel-spectrograms; of fewer than a batch each comes `batch_size`
+    times, with another time and other noise."""
     return count // config.batch_size or count
 
 

@@ -7,12 +7,14 @@ import pytest
 import torch
 
 from ddpmlib.diffusion.ddpm import DDPM
-from ddpmlib.diffusion.process import add_noise, predict, training_loss
-from ddpmlib.diffusion.samplers import GUIDANCE_SCALE, SAMPLERS
-from ddpmlib.distillation.teacher import SUBSTEPS, Teacher
+from ddpmlib.diffusion.samplers import SAMPLERS
+from ddpmlib.distillation.teacher import GUIDANCE_SCALE, SQUARED_ERROR, Teacher
+from ddpmlib.distillation.texture import texture_distance
 from ddpmlib.models.condition import ClassCondition
 from ddpmlib.models.unet import UNetConfig
+from ddpmlib.spectrogram.params import SpectrogramParams
 
+PARAMS = SpectrogramParams(n_fft=256, hop_length=64, n_mels=16, n_frames=16)
 SHAPE = (8, 1, 16, 16)
 
 
@@ -22,70 +24,83 @@ def model(condition=None, seed: int = 0, **options) -> DDPM:
     for weights in network.parameters():
         if not weights.any():  # where a network begins as the identity, all conditions are equal
             torch.nn.init.normal_(weights, std=0.05)
-    return DDPM(network, noise_steps=100, precision="float32", **options)
+    return DDPM(network, PARAMS, noise_steps=100, precision="float32", **options)
 
 
-def inputs() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    generator = torch.Generator().manual_seed(3)
-    x_0 = torch.rand(SHAPE, generator=generator) * 2 - 1
-    return x_0, torch.arange(8) * 100 // 8, torch.randn(SHAPE, generator=generator)
+def noise() -> torch.Tensor:
+    return torch.randn(SHAPE, generator=torch.Generator().manual_seed(3))
 
 
-def test_the_target_leads_one_step_of_ddim_to_where_the_teacher_goes():
+def test_losses_compare_the_samples_of_both_from_the_same_noise():
+    """Those that `sample` makes: the teacher's are guided, the student's take its few steps."""
     guided = model(guiding_model=model(seed=1))
-    teacher = Teacher(guided, 4)
-    x_0, t, noise = inputs()
-    wanted, times, their_noise = teacher.target(x_0, t, noise)
-    assert sorted(set(times.tolist()), reverse=True) == [c[0] for c in teacher.courses]
-    x_t = add_noise(x_0, times, noise, guided.alpha_bar)
-    torch.testing.assert_close(
-        add_noise(wanted, times, their_noise, guided.alpha_bar), x_t, atol=1e-4, rtol=0
-    )
-    for i, step in ((7, 0), (0, 3)):  # from pure noise, and to x_0
-        course, end = teacher.courses[step], teacher.ends[step]
-        assert times[i] == course[0]
-
-        def two(x, time):
-            worse = guided.guiding_model.predict(x, time)
-            return worse + GUIDANCE_SCALE * (guided.predict(x, time) - worse)
-
-        levels = [*(float(guided.alpha_bar[t]) for t in course), end]
-        sampler, arrived = SAMPLERS["dpmpp_2m"](), x_t[i : i + 1]
-        for substep, t in enumerate(course):
-            predicted = predict(two, arrived, t, guided.alpha_bar, "v")
-            arrived = sampler(arrived, *predicted, *levels[substep : substep + 2])
-        now = levels[0]
-        eps = (x_t[i] - now**0.5 * wanted[i]) / (1 - now) ** 0.5
-        ours = SAMPLERS["ddim"]()(x_t[i], wanted[i], eps, now, end)
-        torch.testing.assert_close(ours, arrived[0].detach(), atol=1e-4, rtol=0)
+    teacher, network = Teacher(guided, 3), model(seed=2).network
+    student = teacher.student(network)
+    with torch.no_grad():
+        losses = teacher.losses(student.predict, noise())
+    how = {"noise": noise()}
+    made, wanted = student.sample(8, **how), guided.sample(8, guidance_scale=GUIDANCE_SCALE, **how)
+    squared = np.square(made - wanted).mean(axis=(1, 2, 3))
+    texture = float(texture_distance(*map(torch.from_numpy, (made, wanted))))
+    assert texture > 0
+    np.testing.assert_allclose(losses, SQUARED_ERROR * squared + texture, rtol=1e-4)
+    assert guided.sample(8, guidance_scale=1.0, **how) != pytest.approx(wanted)
 
 
-def test_a_student_that_is_its_teacher_has_no_loss_where_one_step_is_one_step(monkeypatch):
+def test_a_student_that_goes_as_its_teacher_does_has_no_loss(monkeypatch):
     """Without guidance, and with the dropout of neither of them."""
-    monkeypatch.setattr("ddpmlib.distillation.teacher.SUBSTEPS", 1)
+    monkeypatch.setitem(SAMPLERS, "dpmpp_2m", SAMPLERS["ddim"])
     teacher = Teacher(model(), 4)
+    teacher.own_timesteps = teacher.timesteps
     torch.manual_seed(0)
     network = replace(teacher.model.network.config, dropout=0.0).build()
     network.load_state_dict(teacher.model.network.state_dict())
     student = teacher.student(network.train())
-    x_0, t, noise = inputs()
-    pair = teacher.target(0.1 * x_0, t, noise)
-    losses = training_loss(student.network, *pair, student.alpha_bar, "v")
-    # Where the prediction lies in [-1, 1]: a sampler clips what is beyond.
-    assert losses[:2].max() < 1e-6
-    assert losses.max() < 0.1
+    assert teacher.losses(student.predict, noise()).max() < 1e-6
+
+
+def test_all_steps_of_a_student_learn_and_the_teacher_does_not():
+    teacher, network = Teacher(model(), 3), model(seed=2).network
+    student, steps = teacher.student(network), []
+
+    def model_of_one_step(x_t, time):
+        output = student.predict(x_t, time)
+        output.retain_grad()
+        steps.append(output)
+        return output
+
+    teacher.losses(model_of_one_step, noise()).mean().backward()
+    assert [bool(output.grad.any()) for output in steps] == [True] * 3
+    assert all(weights.grad is None for weights in teacher.model.network.parameters())
+    assert all(weights.grad is not None for weights in network.parameters())
+
+
+def test_a_lesson_is_sampled_by_the_teacher_once():
+    teacher = Teacher(model(), 3)
+    student, calls = teacher.student(model(seed=2).network), []
+    teacher.model.network.register_forward_hook(lambda *_: calls.append(1))
+    first, again = (teacher.losses(student.predict, noise(), lesson=5) for _ in range(2))
+    assert len(calls) == len(teacher.own_timesteps) == 12
+    torch.testing.assert_close(first, again)
+    teacher.losses(student.predict, noise(), lesson=6)
+    assert len(calls) == 24
+    teacher.losses(student.predict, noise())
+    assert (len(calls), sorted(teacher.lessons)) == (36, [5, 6])
 
 
 def test_null_conditions_are_guided_by_none_and_others_away_from_it():
     spec = ClassCondition(2, ("ann", "eve"))
     teacher = Teacher(model(spec), 2)
     torch.nn.init.normal_(teacher.model.network.condition.table.weight, std=3.0)
-    x_0, t, noise = inputs()
-    condition = torch.tensor([0, -1] * 4)
-    both, _, _ = teacher.target(x_0, t, noise, condition)
-    null, _, _ = teacher.target(x_0, t, noise, torch.full((8,), -1))
+
+    def found(condition: list[int]) -> torch.Tensor:
+        """What the rows of a batch have for themselves: a student that predicts nothing."""
+        losses = teacher.losses(lambda x_t, _: 0 * x_t, noise(), torch.tensor(condition))
+        return losses - losses[1]
+
+    both, null = found([0, -1] * 4), found([-1] * 8)
     torch.testing.assert_close(both[1::2], null[1::2])
-    assert (both[::2] - null[::2]).abs().amax(dim=(1, 2, 3)).min() > 1e-4
+    assert (both[::2] - null[::2]).abs().min() > 1e-4
 
 
 def test_students_and_other_conditions_have_no_teacher():
@@ -95,7 +110,5 @@ def test_students_and_other_conditions_have_no_teacher():
     spoken = UNetConfig(width=8, condition=ClassCondition(1, ("ann",))).build()
     with pytest.raises(ValueError, match="condition is ann; needed: None, that of"):
         teacher.student(spoken)
-    with pytest.raises(ValueError, match="student_steps is 40; needed: 1 to 33"):
-        Teacher(model(), 40)
-    assert SUBSTEPS == 3
-    assert np.isfinite(teacher.ends).all()
+    with pytest.raises(ValueError, match="student_steps is 101; needed: 1 to 100"):
+        Teacher(model(), 101)

@@ -7,8 +7,10 @@ from tiny import NETWORK, assert_same_run, checkpoint, fit, tiny_config, write_d
 
 from ddpmlib.data.dataset import SpectrogramSet
 from ddpmlib.diffusion.ddpm import DDPM, WEIGHTS
+from ddpmlib.distillation.teacher import Teacher
 from ddpmlib.models.unet import UNetConfig
 from ddpmlib.spectrogram.params import SpectrogramParams
+from ddpmlib.training import step_schedule
 from ddpmlib.training.checkpoint import first_model
 from ddpmlib.training.loop import train
 from ddpmlib.training.run_directory import read_metrics
@@ -111,7 +113,8 @@ def test_a_run_is_not_resumed_from_other_first_weights(teacher, tmp_path):
         fit(tmp_path, init_from=str(teacher / "run"))
 
 
-def test_a_student_is_trained_resumed_and_loaded_like_any_run(teacher, tmp_path):
+def test_a_student_is_trained_resumed_and_loaded_like_any_run(teacher, tmp_path, monkeypatch):
+    monkeypatch.setattr(step_schedule, "LESSONS", 16)
     student = {"init_from": str(teacher / "run"), "student_steps": 2, "network": None}
     fit(tmp_path, "whole", **student)
     state = checkpoint(tmp_path / "whole")
@@ -136,9 +139,27 @@ def test_a_student_is_trained_resumed_and_loaded_like_any_run(teacher, tmp_path)
         fit(tmp_path, "again", **student | {"init_from": str(tmp_path / "whole")})
 
 
-def test_a_student_comes_nearer_to_its_teacher(teacher, tmp_path):
+def test_a_student_has_the_same_lessons_in_every_epoch(teacher, tmp_path, monkeypatch):
+    monkeypatch.setattr(step_schedule, "LESSONS", 16)
+    seen, losses = [], Teacher.losses
+
+    def watch(self, model, noise, *condition, lesson=None):
+        seen.append((lesson, noise.clone()))
+        return losses(self, model, noise, *condition, lesson=lesson)
+
+    monkeypatch.setattr(Teacher, "losses", watch)
     student = {"init_from": str(teacher / "run"), "student_steps": 2, "network": None}
-    fit(tmp_path, **student, epochs=40, learning_rate=3e-3, num_samples=0, ema_decay=0.9)
+    fit(tmp_path, **student, epochs=2, num_samples=0)
+    taught = [(lesson, noise) for lesson, noise in seen if lesson is not None]  # not of validation
+    first, second = taught[:4], dict(taught[4:])
+    assert sorted(second) == [0, 1, 2, 3]
+    assert all(torch.equal(second[lesson], noise) for lesson, noise in first)
+
+
+def test_a_student_comes_nearer_to_its_teacher(teacher, tmp_path, monkeypatch):
+    monkeypatch.setattr(step_schedule, "LESSONS", 64)
+    student = {"init_from": str(teacher / "run"), "student_steps": 2, "network": None}
+    fit(tmp_path, **student, epochs=8, learning_rate=3e-3, num_samples=0, ema_decay=0.9)
     rows = read_metrics(tmp_path / "run")
     assert rows[-1]["train_loss"] < 0.7 * rows[0]["train_loss"]
-    assert rows[-1]["validation_loss"] < 0.8 * rows[0]["validation_loss"]
+    assert rows[-1]["validation_loss"] < rows[0]["validation_loss"]

@@ -39,6 +39,30 @@ def test_mels_that_do_not_fill_a_batch_come_several_times():
         assert max(batch.bincount().max() for batch in order) <= 2 * 16 // count + 1, "mixed"
 
 
+def test_batches_are_those_of_the_order_with_a_new_number_each():
+    config = tiny_config(batch_size=4)
+    for epoch in (0, 1):
+        numbers, rows = zip(*schedule.batches(config, epoch, 18), strict=True)
+        assert numbers == tuple(range(4 * epoch, 4 * epoch + 4))
+        assert torch.equal(torch.stack(rows), schedule.order(config, epoch, 18))
+
+
+@pytest.mark.parametrize("count", [2, 6, 18, 1000])
+def test_every_epoch_of_a_student_has_the_same_batches_in_another_order(count, monkeypatch):
+    monkeypatch.setattr(schedule, "LESSONS", 32)
+    config = tiny_config(batch_size=4, student_steps=2, init_from="teacher")
+    first, second = (schedule.batches(config, epoch, count) for epoch in (0, 1))
+    assert len(first) == schedule.epoch_steps(config, count) == 8
+    assert [number for number, _ in first] != [number for number, _ in second]
+    assert sorted(number for number, _ in first) == list(range(8))
+    again = dict(second)
+    assert all(torch.equal(rows, again[number]) for number, rows in first)
+    # They are what a run of its own would have begun with.
+    ordinary = tiny_config(batch_size=4)
+    begun = [pair for epoch in range(8) for pair in schedule.batches(ordinary, epoch, count)]
+    assert all(torch.equal(again[number], rows) for number, rows in begun[:8])
+
+
 def test_times_are_spread_over_a_batch_and_reach_the_first_and_the_last_step():
     """Step 0 included: the original never trained it."""
     config = tiny_config(batch_size=16, noise_steps=100, time_sampling="uniform")
