@@ -89,8 +89,10 @@ def run_folder(run: str) -> Path:
 
 def runs() -> list[str]:
     """What there is to sample from: the shipped weights, and local runs with a model."""
+    shipped = sorted((data_folder() / SHIPPED).glob(f"*/{WEIGHTS}"))
     folders = sorted((data_folder() / "runs").glob(f"*/{WEIGHTS}"))
-    return [SHIPPED, *(path.parent.name for path in folders if path.parent.name != SHIPPED)]
+    own = [path.parent.name for path in folders if path.parent.name != SHIPPED]
+    return [SHIPPED, *(f"{SHIPPED}/{path.parent.name}" for path in shipped), *own]
 
 
 def weights_hash(run: str) -> str:

@@ -15,6 +15,7 @@ from ddpmlib.diffusion.ddpm import DDPM
 from ddpmlib.diffusion.provenance import SampleProvenance
 from ddpmlib.distillation.learnt_grid import save_time_grid
 from ddpmlib.spectrogram.codec import load_png
+from ddpmlib.storage.paths import data_folder
 from ddpmlib.vocoder.waveform import image_to_audio
 
 RUN = "tiny"
@@ -124,6 +125,10 @@ def test_a_run_is_found_by_its_name_and_by_its_path(model, tmp_path):
 def test_runs_are_the_shipped_weights_and_local_runs_with_a_model(model):
     (provenance.run_folder(RUN).parent / "empty").mkdir()
     assert provenance.runs() == ["pretrained", RUN]
+    (beside := data_folder() / "pretrained" / "student").mkdir(parents=True)
+    model.save(beside / "model.safetensors")
+    assert provenance.runs() == ["pretrained", "pretrained/student", RUN]
+    assert provenance.run_folder("pretrained/student").samefile(beside)
 
 
 def test_an_interpolation_begins_with_one_seed_and_ends_with_the_other(model):
