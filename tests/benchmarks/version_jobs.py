@@ -17,9 +17,8 @@ def noise_to_wav() -> Callable[[], object]:
     """COUNT samples of the shipped weights, and the vocoder."""
     from ddpmlib.diffusion.ddpm import DDPM
 
-    options = dict(OPTIONS)
-    model = DDPM.load(options.pop("run", "pretrained"))
-    return lambda: to_audio(model.sample(COUNT, seed=1, **options), model.params)
+    model = DDPM.load("pretrained")
+    return lambda: to_audio(model.sample(COUNT, seed=1, **OPTIONS), model.params)
 
 
 def vocoder() -> Callable[[], object]:
