@@ -71,7 +71,8 @@ class Teacher:
         condition: torch.Tensor | None = None,
         lesson: int | None = None,
     ) -> torch.Tensor:
-        """How far the samples of a student are from the teacher's of the same noise, (batch,).
+        """How far the samples of a student are from the teacher's of the same noise, (batch,). The
+        textures are those of all of this batch; each of several processes compares its own part.
 
         Args:
             student: its prediction for these conditions.
