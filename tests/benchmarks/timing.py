@@ -86,12 +86,15 @@ def machine() -> dict[str, str]:
     """Where and with what: date, processor, versions."""
     import torch
 
+    from ddpmlib.models.devices import autocast
+
     model = platform.processor() or platform.machine()
     if (info := Path("/proc/cpuinfo")).exists():
         lines = info.read_text().splitlines()
         model = next((x.split(":")[1].strip() for x in lines if x.startswith("model name")), model)
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
-    fast = "bfloat16" if torch.cpu._is_avx512_bf16_supported() else "float32"
+    with autocast(torch.device("cpu")):
+        fast = "bfloat16" if torch.is_autocast_enabled("cpu") else "float32"
     return {
         "date": str(date.today()),
         "processor": f"{multiprocessing.cpu_count()} cores, {model}, "

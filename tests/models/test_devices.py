@@ -11,6 +11,28 @@ def test_an_unknown_precision_is_named():
         devices.autocast(torch.device("cpu"), "half")
 
 
+@pytest.mark.parametrize(
+    ("amx", "avx512", "vendor", "expected"),
+    [
+        (True, True, "GenuineIntel", True),
+        (False, True, "GenuineIntel", False),  # slower than float32 there
+        (False, True, "AuthenticAMD", True),
+        (False, False, "AuthenticAMD", False),
+        (False, False, "", False),
+    ],
+)
+def test_bfloat16_is_used_where_it_is_the_faster(
+    amx, avx512, vendor, expected, monkeypatch, tmp_path
+):
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: avx512)
+    monkeypatch.setattr(devices, "PROCESSORS", tmp_path / "cpuinfo")
+    if vendor:  # else not Linux
+        devices.PROCESSORS.write_text(f"processor : 0\nvendor_id : {vendor}\n")
+    assert devices._has_bfloat16.__wrapped__("cpu") is expected
+    assert devices._has_bfloat16.__wrapped__("mps") is False
+
+
 def test_devices_are_picked_or_refused_by_name():
     assert devices.pick_device("cpu") == "cpu"
     assert devices.pick_device("auto") in devices.DEVICES[1:]
