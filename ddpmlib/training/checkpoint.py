@@ -178,6 +178,7 @@ class TrainState:
             "unet": plain(self.model.network.config.to_dict()),
             "data": self.data,
             "recordings": self.recordings,
+            "lessons": self.config.student_steps and step_schedule.LESSONS,
         }
 
 

@@ -157,7 +157,8 @@ def fixed_settings(description: dict) -> dict:
     config = plain(TrainConfig().to_dict() | EARLIER) | config
     unet = plain(UNetConfig().to_dict()) | description["unet"]
     unet["condition of the U-Net"] = unet.pop("condition")
-    return {name: config[name] for name in FIXED} | unet | {"data": description["data"]}
+    rest = {"data": description["data"], "lessons of a student": description.get("lessons", 0)}
+    return {name: config[name] for name in FIXED} | unet | rest
 
 
 def plain(values: dict) -> dict:

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch.nn import functional
 
+from ddpmlib.distillation import texture
 from ddpmlib.distillation.texture import texture_distance
 
 
@@ -38,6 +39,20 @@ def test_bands_are_compared_with_the_same_bands(mels):
     low = torch.cat([rough[:, :, :32], mels[:, :, 32:]], dim=2)
     swapped = torch.cat([low[:, :, 32:], low[:, :, :32]], dim=2)
     assert texture_distance(swapped, low) > 1
+
+
+def test_zones_leave_out_no_band(monkeypatch):
+    """Where each value is the number of its band; the columns, which have all, come last."""
+    seen = []
+
+    def note(patches, wanted, seed):
+        seen.append((int(patches.min()), int(patches.max())))
+        return torch.zeros(())
+
+    monkeypatch.setattr(texture, "_distance", note)
+    bands = torch.arange(64.0)[:, None].expand(1, 1, 64, 16)
+    texture_distance(bands, bands)
+    assert seen == [(0, 21), (14, 35), (28, 49), (42, 63), (0, 63)]
 
 
 @pytest.mark.parametrize("shape", [(8, 16), (4, 16), (64, 8), (32, 32)])

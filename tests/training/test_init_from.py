@@ -139,6 +139,16 @@ def test_a_student_is_trained_resumed_and_loaded_like_any_run(teacher, tmp_path,
         fit(tmp_path, "again", **student | {"init_from": str(tmp_path / "whole")})
 
 
+def test_a_student_of_other_lessons_is_not_resumed(teacher, tmp_path, monkeypatch):
+    """Of more than an epoch has, it would find none that are left, and wait for ever."""
+    monkeypatch.setattr(step_schedule, "LESSONS", 16)
+    student = {"init_from": str(teacher / "run"), "student_steps": 2, "network": None}
+    fit(tmp_path, **student, epochs=1, num_samples=0)
+    monkeypatch.setattr(step_schedule, "LESSONS", 8)
+    with pytest.raises(ValueError, match=r"lessons of a student is 8 but 16 in .*checkpoint.pt"):
+        fit(tmp_path, **student, epochs=2, num_samples=0)
+
+
 def test_a_student_has_the_same_lessons_in_every_epoch(teacher, tmp_path, monkeypatch):
     monkeypatch.setattr(step_schedule, "LESSONS", 16)
     seen, losses = [], Teacher.losses
