@@ -209,8 +209,10 @@ class DDPM:
         device = next(self.network.parameters()).device
         return process.held_out_loss(self.predict, mels, chosen, rows, device, *how)
 
-    def save(self, path: str | Path, half: bool = False, **metadata) -> None:
-        """Write weights as safetensors; what rebuilds the model, and `metadata`, travel inside."""
+    def save(self, path: str | Path, half: bool = False, base=None, **metadata) -> None:
+        """Write weights as safetensors; what rebuilds the model, and `metadata`, travel inside.
+
+        Args: half, base: see `save_weights`."""
         description = {
             "params": self.params.to_dict(),
             "network": self.network.config.to_dict(),
@@ -220,7 +222,7 @@ class DDPM:
         }
         if self.is_student:
             [description["student_timesteps"]] = map(list, self.learnt_grids.values())
-        save_weights(path, self.network, "ddpm", description | metadata, half)
+        save_weights(path, self.network, "ddpm", description | metadata, half, base)
 
     @classmethod
     def load(cls, path: str | Path, device: str = "cpu") -> "DDPM":
