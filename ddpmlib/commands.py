@@ -84,7 +84,7 @@ def run_train(args: argparse.Namespace) -> None:
 def distill_options(parser: argparse.ArgumentParser) -> None:
     from ddpmlib.training.config import AS_ITS_TEACHER, STUDENT, TrainConfig
 
-    parser.add_argument("run", metavar="RUN", help="the teacher: a run's name, or a folder")
+    parser.add_argument("run", metavar="RUN", help="the teacher, or a student to go on from")
     theirs = dict.fromkeys(AS_ITS_TEACHER, "as its teacher") | STUDENT | {"name": "RUN_student"}
     add_fields(parser, TrainConfig, ("init_from",), shown=theirs)
     parser.set_defaults(**{field.name: None for field in dataclasses.fields(TrainConfig)}, width=0)

@@ -6,6 +6,7 @@ squared error would have it average; so its textures are compared, too, and it s
 again and again: from ever new noise it learns to blur (notebook 05).
 """
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -19,6 +20,7 @@ from ddpmlib.diffusion.samplers import NUM_STEPS, SAMPLERS, run_sampler
 from ddpmlib.diffusion.schedules import LOG_SNR, nearest_timesteps, sampling_timesteps
 from ddpmlib.distillation.texture import texture_distance
 from ddpmlib.models.unet import UNet
+from ddpmlib.storage.paths import fetch
 
 GUIDANCE_SCALE = 2.0  # a student loses some clarity, and has that of a lower scale then
 SQUARED_ERROR = 1.0  # its weight beside the textures' distance
@@ -98,6 +100,15 @@ class Teacher:
 
 def teacher_of(run: str, num_steps: int, like: DDPM) -> Teacher:
     """The teacher of a student in `num_steps` steps, on the device and in the precision of another
-    model; raises as `DDPM.load` and `Teacher`."""
+    model. Where a run is a student itself, to go on from, it is the teacher of that one.
+
+    Raises:
+        FileNotFoundError, ValueError: as `DDPM.load` and `Teacher`; a student that is no run.
+    """
     device = str(next(like.network.parameters()).device)
-    return Teacher(replace(DDPM.load(run, device), precision=like.precision), num_steps)
+    while (model := DDPM.load(run, device)).is_student:
+        if not (path := fetch(run) / "config.json").is_file():
+            needed = "its run, of which config.json names its teacher"
+            raise ValueError(f"{run} is a student without a config.json; needed: {needed}")
+        run = json.loads(path.read_text("utf-8"))["init_from"]
+    return Teacher(replace(model, precision=like.precision), num_steps)

@@ -48,7 +48,7 @@ class TrainConfig:
     result_bucket: str = ""  # bucket for samples and model; empty: local only
     name: str = "DDPM_Unconditional256x"  # of the run and its folder
     init_from: str = ""  # initial weights: a file or run such as runs/demo; empty: random
-    student_steps: int = 0  # of a student distilled from init_from; 0: ordinary training
+    student_steps: int = 0  # of a student of init_from, or on from that; 0: ordinary training
     condition: str = ""  # column of the data to condition on, such as speaker or text; empty: none
     condition_dropout: float = 0.1  # share of mel-spectrograms trained with the null condition
     seed: int = 0  # of weights, order, noise and samples

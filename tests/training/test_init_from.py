@@ -7,7 +7,7 @@ from tiny import NETWORK, assert_same_run, checkpoint, fit, tiny_config, write_d
 
 from ddpmlib.data.dataset import SpectrogramSet
 from ddpmlib.diffusion.ddpm import DDPM, WEIGHTS
-from ddpmlib.distillation.teacher import Teacher
+from ddpmlib.distillation.teacher import Teacher, teacher_of
 from ddpmlib.models.unet import UNetConfig
 from ddpmlib.spectrogram.params import SpectrogramParams
 from ddpmlib.training import step_schedule
@@ -135,8 +135,23 @@ def test_a_student_is_trained_resumed_and_loaded_like_any_run(teacher, tmp_path,
     assert state["config"]["student_steps"] == 2
     with pytest.raises(ValueError, match="student_steps is 4 but 2 in"):
         fit(tmp_path, "whole", **student | {"student_steps": 4})
-    with pytest.raises(ValueError, match="the teacher is a student; needed: the run"):
-        fit(tmp_path, "again", **student | {"init_from": str(tmp_path / "whole")})
+
+
+def test_a_student_goes_on_from_another_one_with_the_same_teacher(teacher, tmp_path, monkeypatch):
+    monkeypatch.setattr(step_schedule, "LESSONS", 16)
+    student = {"init_from": str(teacher / "run"), "student_steps": 2, "network": None}
+    fit(tmp_path, "first", **student, epochs=1, num_samples=0)
+    student |= {"init_from": str(tmp_path / "first"), "student_steps": 3}
+    made = fit(tmp_path, "second", **student, epochs=1, num_samples=0, learning_rate=1e-9)
+    first, original = DDPM.load(tmp_path / "first"), DDPM.load(teacher / "run")
+    assert [len(grid) for grid in made.learnt_grids.values()] == [3]
+    torch.testing.assert_close(made.network.state_dict(), first.network.state_dict())
+    for run in ("first", "second"):
+        found = teacher_of(str(tmp_path / run), 2, original).model
+        torch.testing.assert_close(found.network.state_dict(), original.network.state_dict())
+    file = tmp_path / "first" / "model.safetensors"
+    with pytest.raises(ValueError, match=r"model.safetensors is a student without a config.json"):
+        teacher_of(str(file), 2, original)
 
 
 def test_a_student_of_other_lessons_is_not_resumed(teacher, tmp_path, monkeypatch):
