@@ -82,23 +82,29 @@ def ratio(other: Turns, ours: Turns) -> float:
     return statistics.median(theirs / mine for theirs, mine in pairs)
 
 
-def machine() -> dict[str, str]:
-    """Where and with what: date, processor, versions."""
+def precision() -> str:
+    """What `auto` is on this processor: the one that is the faster."""
     import torch
 
     from ddpmlib.models.devices import autocast
+
+    with autocast(torch.device("cpu")):
+        return "bfloat16" if torch.is_autocast_enabled("cpu") else "float32"
+
+
+def machine() -> dict[str, str]:
+    """Where and with what: date, processor, versions."""
+    import torch
 
     model = platform.processor() or platform.machine()
     if (info := Path("/proc/cpuinfo")).exists():
         lines = info.read_text().splitlines()
         model = next((x.split(":")[1].strip() for x in lines if x.startswith("model name")), model)
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
-    with autocast(torch.device("cpu")):
-        fast = "bfloat16" if torch.is_autocast_enabled("cpu") else "float32"
     return {
         "date": str(date.today()),
         "processor": f"{multiprocessing.cpu_count()} cores, {model}, "
-        f"{torch.backends.cpu.get_cpu_capability()}, {memory:.0f} GB, trains in {fast}",
+        f"{torch.backends.cpu.get_cpu_capability()}, {memory:.0f} GB, trains in {precision()}",
         "versions": ", ".join(
             [f"Python {platform.python_version()}"]
             + [f"{package} {version(package)}" for package in PACKAGES]

@@ -11,14 +11,18 @@ from ddpmlib.models.profile import peak_gigabytes
 
 COUNT, MELS = 16, 480
 OPTIONS = json.loads(sys.argv[2]) if __name__ == "__main__" else {}  # of the sampling
+PRECISION = OPTIONS.pop("precision", "auto")
 
 
 def noise_to_wav() -> Callable[[], object]:
     """COUNT samples of the shipped weights, and the vocoder."""
     from ddpmlib.diffusion.ddpm import DDPM
 
-    model = DDPM.load("pretrained")
-    return lambda: to_audio(model.sample(COUNT, seed=1, **OPTIONS), model.params)
+    options = dict(OPTIONS)
+    model = DDPM.load(options.pop("run", "pretrained"))
+    for part in filter(None, (model, model.guiding_model)):
+        part.precision = PRECISION
+    return lambda: to_audio(model.sample(COUNT, seed=1, **options), model.params)
 
 
 def vocoder() -> Callable[[], object]:
@@ -56,7 +60,7 @@ def training() -> Callable[[], object]:
     name = "benchmark_of_versions"
     build_dataset(data_folder() / "sample_corpus", name, Preparation(join=True))
     data, held_out = open_splits(f"{name}.npy")
-    config = TrainConfig(epochs=round(MELS / len(data)), num_samples=0)
+    config = TrainConfig(epochs=round(MELS / len(data)), num_samples=0, precision=PRECISION)
 
     def work() -> None:
         with tempfile.TemporaryDirectory() as folder:
