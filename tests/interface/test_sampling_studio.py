@@ -1,5 +1,7 @@
 """The sampling studio without a browser: what its controls do."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from pages import controls_in, greys_in, images_in, sounds_in
@@ -162,6 +164,18 @@ def test_a_favourite_by_a_learnt_grid_is_reproduced_after_another_was_learnt(stu
     before = provenance.sample(studio.models[RUN][0], studio.made_by)[0]
     assert np.array_equal(mel, before)
     assert not np.array_equal(mel, provenance.sample(model, made_by(**how))[0])
+
+
+def test_a_student_sets_the_controls_to_its_steps_and_its_teacher_sets_them_back(studio, model):
+    student = replace(model, is_student=True, learnt_grids={3: (19, 11, 5)})
+    studio.models["pretrained"] = student, "hash"
+    for run, expected in (("pretrained", student.settings()), (RUN, model.settings())):
+        studio.run.value = run
+        found = {name: getattr(studio, name).value for name in expected}
+        assert found == expected
+        studio.sample.click()
+        assert studio.status.text == ""
+        assert studio.made_by.num_steps == expected["num_steps"]
 
 
 def test_an_error_is_shown_and_the_studio_goes_on(studio):
