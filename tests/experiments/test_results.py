@@ -146,9 +146,10 @@ def test_an_unknown_part_is_refused_before_anything_is_measured(monkeypatch):
     results.measure([])
 
 
-def test_samples_of_the_shipped_weights_are_speech():
+@pytest.mark.parametrize("run", ["pretrained", "pretrained/student"])
+def test_samples_of_the_shipped_weights_are_speech(run):
     """Within seconds, in the notebook's own setting."""
-    model = DDPM.load(ROOT / "data/pretrained")
+    model = DDPM.load(ROOT / "data" / run)
     sounds = [image_to_audio(mel, model.params) for mel in model.sample(2, seed=3)]
     assert np.mean([speech_share(sound) for sound in sounds]) > 0.85
 

@@ -10,6 +10,7 @@ import json
 import re
 import shutil
 import sys
+from dataclasses import replace
 
 import ipywidgets
 import nbformat
@@ -17,6 +18,8 @@ import papermill
 import pytest
 import soundfile
 from workspace import ROOT, copy_workbook, execute, printed, run_here
+
+from ddpmlib.diffusion.ddpm import DDPM, WEIGHTS
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 KEPT = "Kept its promise: "
@@ -181,6 +184,10 @@ def test_03_and_04_with_a_condition_and_old_names(building, condition, value, wo
     assert renamed("target", "prediction_type") in out
     assert "prediction_type='eps'" in out
     assert KEPT in out
+    teacher = DDPM.load(workbook / "data" / "runs" / run)
+    student = replace(teacher, guiding_model=None, is_student=True, learnt_grids={2: (999, 400)})
+    (beside := workbook / "data" / "runs" / f"{run}_student").mkdir()
+    student.save(beside / WEIGHTS)
     few = {"num_samples": 2, "steps": 4, "guidance": 1.5, "seconds": 2.0}
     outputs = run_here(workbook, "04_sample_and_listen", run=run, condition=value, **few)["Out"]
     out = capsys.readouterr().out
@@ -188,7 +195,8 @@ def test_03_and_04_with_a_condition_and_old_names(building, condition, value, wo
     assert renamed("guidance", "guidance_scale") in out
     assert "eps-prediction" in out
     assert "Saved 2 samples of 1.02 s and one of 2 s. What came out is noise" in out
-    assert players_in(outputs) == 1 + 3 + 2 + 2 + 1 + 4
+    assert re.search(r"2 in \d+\.\d s; those above took \d+\.\d s", out)
+    assert players_in(outputs) == 1 + 3 + 2 + 2 + 2 + 1 + 4
     folder = workbook / "data" / "runs" / run / "gibberish"
     found = json.loads((folder / "provenance.json").read_text())
     assert {"num_steps": 4, "guidance_scale": 1.5, "condition": value}.items() <= found.items()
@@ -220,6 +228,7 @@ def test_a_first_attempt_ends_with_sound_and_the_truth(attempt, workbook, capsys
     run_here(workbook, "04_sample_and_listen", run=name, num_steps=4, num_samples=3)
     out = capsys.readouterr().out
     assert "one of 10 s. What came out is noise: train longer" in out
+    assert "There is no student of this run" in out
     assert KEPT not in out
     results = workbook / "data" / "runs" / name
     assert len(list((results / "gibberish").glob("*.wav"))) == 4
