@@ -155,12 +155,12 @@ def test_a_student_goes_on_from_another_one_with_the_same_teacher(teacher, tmp_p
 
 
 def test_a_student_of_other_lessons_is_not_resumed(teacher, tmp_path, monkeypatch):
-    """Of more than an epoch has, it would find none that are left, and wait for ever."""
+    """With fewer ones it could find that none are left of its epoch, and wait for ever."""
     monkeypatch.setattr(step_schedule, "LESSONS", 16)
     student = {"init_from": str(teacher / "run"), "student_steps": 2, "network": None}
     fit(tmp_path, **student, epochs=1, num_samples=0)
-    monkeypatch.setattr(step_schedule, "LESSONS", 8)
-    with pytest.raises(ValueError, match=r"lessons of a student is 8 but 16 in .*checkpoint.pt"):
+    monkeypatch.setattr(step_schedule, "LESSONS", 32)
+    with pytest.raises(ValueError, match=r"lessons of a student is 32 but 16 in .*checkpoint.pt"):
         fit(tmp_path, **student, epochs=2, num_samples=0)
 
 
